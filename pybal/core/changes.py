@@ -20,6 +20,7 @@ class ChangeKind(Enum):
     MOVING = auto()
     ARRIVING = auto()
     MOVED = auto()
+    ARRIVED = auto()
     UNRESOLVABLE = auto()
     REPORTED_DOWN = auto()
     UP = auto()
@@ -85,6 +86,8 @@ def _facts(old: Server | None, new: Server | None) -> Iterator[Change]:
         yield Change(ChangeKind.MOVING if new.ready else ChangeKind.ARRIVING, new)
     if old.address is not None and new.address is not old.address:
         yield Change(ChangeKind.MOVED, new)
+    if old.address is None and old.move is not None and new.address is not None:
+        yield Change(ChangeKind.ARRIVED, new)
     if new.unresolvable and not old.unresolvable:
         yield Change(ChangeKind.UNRESOLVABLE, new)
     for monitor, report in new.reports.items() if new.reports is not old.reports else ():

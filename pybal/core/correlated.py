@@ -38,7 +38,7 @@ class CorrelatedFailures:
     def __str__(self) -> str:
         return (
             f'{len(self.hosts)} of {self.up} servers began to fail {self.monitor} with "{self.reason}" '
-            f"within {self.seconds:.0f} s"
+            f"within {max(1.0, self.seconds):.0f} s"
         )
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pybal.core.changes import Change, ChangeKind
 from pybal.core.text import ascii_of, first_of
+from pybal.core.why import cause
 
 NAMED_HOSTS = 10
 """Hosts named in a line of the log."""
 LONGEST_REASON = 95
 """ASCII characters kept of the reason of a server."""
+
+_VERBS: Mapping[ChangeKind, str] = {
+    ChangeKind.REMOVED: "removed",
+    ChangeKind.NOT_DEPOOLED: "kept",
+    ChangeKind.FORCED_IN: "forced in",
+    ChangeKind.DEPOOLED: "depooled",
+    ChangeKind.REPOOLED: "pooled",
+}
+"""The changes of a server that are decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +72,23 @@ class Decision:
         for host, reason in zip(self.hosts, self.reasons, strict=True):
             hosts.setdefault(reason, []).append(host)
         return (f"{reason}: {first_of(own, NAMED_HOSTS)}" for reason, own in hosts.items())
+
+
+class EventDecisions:
+    """Gathers the changes of one event into one decision of each kind."""
+
+    def __init__(self) -> None:
+        self._servers: dict[ChangeKind, list[tuple[str, str]]] = {}
+
+    def add(self, change: Change) -> None:
+        """Take a change, which may be no decision."""
+        if change.kind in _VERBS:
+            removed = change.kind is ChangeKind.REMOVED
+            reason = "no longer in the server list" if removed else cause(change.server)
+            self._servers.setdefault(change.kind, []).append((change.server.host, reason))
+
+    def decisions(self, at: float, arithmetic: Callable[[], str]) -> Iterator[tuple[ChangeKind, Decision]]:
+        """Yield the decisions of a monotonic time; ``arithmetic`` returns the numbers of the pool afterwards."""
+        for kind, verb in _VERBS.items():
+            if kind in self._servers:
+                yield kind, Decision.of(at, verb, self._servers[kind], arithmetic())

@@ -50,8 +50,8 @@ class Reported:
 class Tried:
     """Monitors have made conclusive reports on the next addresses of servers, in this order.
 
-    The result is that of an event for each report. One event for all keeps the cost of a list of other hosts linear.
-    A report on another address than the next one is ignored.
+    All are recorded before the pool is placed, so that no server arrives unchecked whose own report is among them. One event
+    for all keeps the cost of a list of other hosts linear. A report on another address than the next one is ignored.
     """
 
     reports: Sequence[Reported]

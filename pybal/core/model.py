@@ -252,7 +252,7 @@ class Server:
     def __post_init__(self) -> None:
         # Computed once per change of a server, because it is read far more often.
         overdue = self.move is not None and self.move.overdue
-        object.__setattr__(self, "health", Health.DOWN if overdue else _health(self.reports, self.pending_monitors))
+        object.__setattr__(self, "health", _DOWN if overdue else _health(self.reports, self.pending_monitors))
 
     @property
     def host(self) -> str:
@@ -271,7 +271,8 @@ class Server:
     @property
     def serving(self) -> bool:
         """True if the server counts for the depool threshold: up and eligible, with a weight above 0."""
-        return self.member.weighted and self.eligible and self.health is Health.UP
+        member = self.member
+        return self.health is _UP and member.enabled and member.weight > 0 and self.address is not None
 
     @property
     def pooled(self) -> bool:
@@ -337,14 +338,17 @@ class Server:
         return f"{enabled}/{health}/{'pooled' if self.pooled else 'not pooled'}"
 
 
+_UP, _DOWN = Health.UP, Health.DOWN  # an attribute of an Enum takes longer than a global name
+
+
 def _health(reports: Mapping[str, Report | None], pending_monitors: frozenset[str]) -> Health:
     unknown = False
     for monitor, report in reports.items():
         if report is None:
             unknown = unknown or monitor not in pending_monitors
         elif not report.up:
-            return Health.DOWN
-    return Health.UNKNOWN if unknown else Health.UP
+            return _DOWN
+    return Health.UNKNOWN if unknown else _UP
 
 
 class Servers(Counted[Server, Condition]):

@@ -21,7 +21,7 @@ from pybal.core.model import Address, Move, Placement, Pool, Server, Servers
 from pybal.core.steps import Steps, parts
 
 
-def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Servers:
+def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Steps[Servers]:
     """Set the addresses of servers, by the results of lookups at a monotonic time in seconds.
 
     A lost name keeps its address. A pooled server begins a move, unless its next address is in the table already or its present
@@ -30,31 +30,41 @@ def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Se
     """
     servers = pool.servers
     found: dict[str, Server] = {}
-    # Names that swap their addresses change nothing in the table.
-    taken = {address for host, address in addresses.items() if host in servers and servers[host].address != address}
-    for host in addresses.keys() & servers.keys():
-        server, address = servers[host], addresses[host]
-        if address is None:
-            if not server.ready and not server.unresolvable and server.move is None:
-                found[host] = replace(server, unresolvable=True)
-        elif address == server.address:
-            if server.move is not None:
-                found[host] = replace(server, move=None)
-        elif server.move is not None and server.move.address == address:
-            continue
-        elif _breaks(pool, server, address, taken):
-            found[host] = replace(server, move=_moved(server, address, at))
-        else:
-            found[host] = replace(
-                server,
-                address=address,
-                unresolvable=False,
-                reports=MappingProxyType(dict.fromkeys(server.reports)),
-                pending_monitors=frozenset(),
-                move=None,
-                placement=_placement_at(servers, address) or server.placement,
-            )
-    return servers.replacing(found)
+    taken = yield from _taken(servers, addresses)
+    for part in parts(addresses.keys() & servers.keys()):
+        for host in part:
+            server, address = servers[host], addresses[host]
+            if address is None:
+                if not server.ready and not server.unresolvable and server.move is None:
+                    found[host] = replace(server, unresolvable=True)
+            elif address == server.address:
+                if server.move is not None:
+                    found[host] = replace(server, move=None)
+            elif server.move is not None and server.move.address == address:
+                continue
+            elif _breaks(pool, server, address, taken):
+                found[host] = replace(server, move=_moved(server, address, at))
+            else:
+                found[host] = replace(
+                    server,
+                    address=address,
+                    unresolvable=False,
+                    reports=MappingProxyType(dict.fromkeys(server.reports)),
+                    pending_monitors=frozenset(),
+                    move=None,
+                    placement=_placement_at(servers, address) or server.placement,
+                )
+        yield
+    return (yield from servers.replacing_in_steps(found))
+
+
+def _taken(servers: Servers, addresses: Mapping[str, Address | None]) -> Steps[set[Address | None]]:
+    """Return the addresses that servers take: names that swap theirs change nothing in the table."""
+    taken: set[Address | None] = set()
+    for part in parts(addresses.items()):
+        taken.update(address for host, address in part if host in servers and servers[host].address != address)
+        yield
+    return taken
 
 
 def tried(pool: Pool, event: Tried) -> Steps[Servers]:

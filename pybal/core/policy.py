@@ -27,6 +27,7 @@ way: otherwise a failing resolver would empty the pool.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -38,7 +39,7 @@ from pybal.core import moves
 from pybal.core.correlated import correlated_failures, may_be_correlated
 from pybal.core.events import Adopted, Event, Gathered, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
 from pybal.core.model import Address, Condition, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
-from pybal.core.reports import apply_reports, placed
+from pybal.core.reports import Burst, apply_reports, begin_burst, placed
 from pybal.core.steps import Steps, finish, parts
 
 
@@ -59,7 +60,7 @@ def in_steps(pool: Pool, event: Event) -> Steps[Pool]:
             servers = yield from _merge(pool, members)
             facts = replace(pool, listed=True, servers=servers, held=(yield from _hold_removed(pool, servers)))
         case Resolved(addresses, at):
-            facts = replace(pool, servers=moves.locate(pool, addresses, at))
+            facts = replace(pool, servers=(yield from moves.locate(pool, addresses, at)))
         case Tried():
             facts = replace(pool, servers=(yield from moves.tried(pool, event)))
         case Overdue():
@@ -82,11 +83,23 @@ def _reported(pool: Pool, reports: Sequence[Reported]) -> Steps[Pool]:
     Each of them may be the last that the floor needs.
     """
     number = 0
-    while number < len(reports) and pool.held and pool.servers.count(lambda server: server.late):
+    while number < len(reports) and _awaits_late(pool):
         after = yield from apply_reports(pool, reports[number : number + 1], floor(pool))
         pool = after if _holds(after) else (yield from _decide(after, after.servers))
         number += 1
     return (yield from apply_reports(pool, reports[number:], floor(pool)))
+
+
+def _awaits_late(pool: Pool) -> bool:
+    return bool(pool.held) and pool.servers.count(lambda server: server.late) > 0
+
+
+def open_burst(pool: Pool) -> Burst | None:
+    """Return a burst of any number of reports on a pool, ``None`` if they must be applied one by one.
+
+    Its end is the state after a step for each report.
+    """
+    return None if _awaits_late(pool) else finish(begin_burst(pool, sys.maxsize, floor(pool)))
 
 
 def _decide(facts: Pool, settled: Servers) -> Steps[Pool]:
@@ -98,13 +111,22 @@ def _decide(facts: Pool, settled: Servers) -> Steps[Pool]:
 
 def floor(pool: Pool) -> int:
     """Return the number of servers that must stay pooled: an exact ceiling, 0.66 x 50 is 33."""
-    threshold = Decimal(str(pool.service.depool_threshold))
-    return max(1, ceil(threshold * total(pool))) if threshold else 0
+    return floor_of(pool.service.depool_threshold, total(pool))
+
+
+def floor_of(threshold: float, members: int) -> int:
+    """Return the floor of a pool with this threshold and number of members of weight above 0."""
+    return max(1, ceil(Decimal(str(threshold)) * members)) if threshold else 0
 
 
 def total(pool: Pool) -> int:
     """Return the number of members of weight above 0, disabled ones included."""
     return pool.servers.count(lambda server: server.weighted)
+
+
+def total_disabled(pool: Pool) -> int:
+    """Return the number of disabled members among :func:`total`."""
+    return pool.servers.count(lambda server: server.weighted and not server.enabled)
 
 
 def serving(pool: Pool) -> int:
@@ -126,12 +148,12 @@ def too_small(pool: Pool) -> bool:
 def arithmetic(pool: Pool) -> str:
     """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``.
 
-    Servers of weight 0, if any, are added: ``, 2 of weight 0``.
+    Disabled servers, which count for the total, and servers of weight 0, which do not, are added: ``, 3 disabled, 2 of weight 0``.
     """
     forced = pool.servers.count(lambda server: server.forced)
-    without = len(pool.servers) - total(pool)
+    others = {"disabled": total_disabled(pool), "of weight 0": len(pool.servers) - total(pool)}
     text = f"serving {serving(pool)} of {total(pool)}, floor {floor(pool)}, {forced} forced"
-    return f"{text}, {without} of weight 0" if without else text
+    return ", ".join((text, *(f"{number} {what}" for what, number in others.items() if number)))
 
 
 def wanted(pool: Pool) -> Mapping[Address, int]:

@@ -50,8 +50,15 @@ def end_of(address: IPv4Address | IPv6Address, port: int) -> str:
 
 
 def numbered(number: int, noun: str) -> str:
-    """Return a number with its noun, which takes an s in the plural: ``1 server``, ``3 servers``."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    """Return a number with its noun: ``1 server``, ``3 servers``, ``2 entries``."""
+    return f"{number} {inflected(noun, number)}"
+
+
+def inflected(noun: str, number: int) -> str:
+    """Return a noun as it follows a number: ``server``, ``servers``, ``entries``."""
+    if number == 1:
+        return noun
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
 def first_of(names: Sequence[str], most: int) -> str:

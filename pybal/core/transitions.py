@@ -15,7 +15,7 @@ An entry takes 15 bytes and its reasons, of at most :data:`LONGEST_REASON` bytes
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pybal.core.text import ascii_of
@@ -64,6 +64,22 @@ class TransitionLog:
             self._append(Transition(at, up, reason))
         elif not up and reason != (last.last_reason or last.reason):
             self._packed = self._packed[: self._last] + _packed(last._replace(changed_at=at, last_reason=reason))
+
+    def extend(self, later: Iterable[Transition]) -> None:
+        """Add the transitions of a later log."""
+        for at, up, reason, changed_at, last_reason in later:
+            self.add(at, reason, up=up)
+            if changed_at is not None:
+                self.add(changed_at, last_reason, up=False)
+
+    def shifted(self, seconds: float) -> TransitionLog:
+        """Return the log with later times."""
+        log = TransitionLog()
+        log.extend(
+            one._replace(at=one.at + seconds, changed_at=None if one.changed_at is None else one.changed_at + seconds)
+            for one in self
+        )
+        return log
 
     def __iter__(self) -> Iterator[Transition]:
         place = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pybal.core.model import Health, Placement, Server
+from pybal.core.model import Health, Member, Placement, Server
 
 
 def why(server: Server) -> str:
@@ -15,9 +15,7 @@ def why(server: Server) -> str:
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
-            return (
-                "depooled by an operator on this balancer" if server.member.overridden else "disabled by the operator"
-            )
+            return who_enabled(server.member)
         case Placement.OUT if server.unresolvable:
             return "host name has no address"
         case Placement.OUT if not server.ready and server.move is not None:
@@ -27,8 +25,15 @@ def why(server: Server) -> str:
         case Placement.OUT if server.health is Health.UNKNOWN:
             return "not checked yet"
         case Placement.POOLED if server.health is Health.UNKNOWN:
-            return "not checked yet; pooled before"
+            return "not checked yet; pooled until its first result"
     return str(server.health)
+
+
+def who_enabled(member: Member) -> str:
+    """Return whether a member is enabled, and who decided that."""
+    if member.enabled:
+        return "enabled by the pool source"
+    return "depooled by an operator on this balancer" if member.overridden else "disabled by the pool source"
 
 
 def cause(server: Server) -> str:

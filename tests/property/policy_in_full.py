@@ -33,8 +33,11 @@ def step(pool: Pool, event: Event) -> Pool:
             facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
         case Resolved(addresses, at):
             facts = replace(pool, servers=_set_addresses(pool, addresses, at))
-        case Tried([Reported(host, monitor, report)]):
-            facts = replace(pool, servers=_try(pool, host, monitor, report))
+        case Tried(reports):
+            servers = pool.servers
+            for each in reports:
+                servers = _try(servers, each.host, each.monitor, each.report)
+            facts = replace(pool, servers=servers)
         case Overdue(hosts):
             late = {
                 host: replace(server, move=replace(server.move, overdue=True))
@@ -69,6 +72,8 @@ def arithmetic(pool: Pool) -> str:
     """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``."""
     forced = sum(server.placement is Placement.FORCED for server in pool.servers.values())
     text = f"serving {serving(pool)} of {_total(pool)}, floor {floor(pool)}, {forced} forced"
+    disabled = sum(server.member.weight > 0 and not server.member.enabled for server in pool.servers.values())
+    text += f", {disabled} disabled" if disabled else ""
     without = sum(not server.member.weight for server in pool.servers.values())
     return text + (f", {without} of weight 0" if without else "")
 
@@ -104,12 +109,12 @@ def _hold_removed(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address,
     return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
 
 
-def _try(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, Server]:
-    server = pool.servers.get(host)
+def _try(servers: Mapping[str, Server], host: str, monitor: str, report: Report) -> Mapping[str, Server]:
+    server = servers.get(host)
     if not server or not server.move or monitor not in server.move.reports:
-        return pool.servers
+        return servers
     move = replace(server.move, reports=MappingProxyType({**server.move.reports, monitor: report}))
-    return MappingProxyType({**pool.servers, host: _settled(replace(server, move=move))})
+    return MappingProxyType({**servers, host: _settled(replace(server, move=move))})
 
 
 def _settled(server: Server) -> Server:

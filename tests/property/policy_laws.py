@@ -270,8 +270,10 @@ def check_wanted(pool: Pool) -> None:
     assert serving(pool) == count_serving(pool)
     forced = [server for server in pool.servers.values() if server.placement is Placement.FORCED]
     counts = (count_serving(pool), len(weighted(pool)), least(pool), len(forced))
+    disabled = sum(not server.member.enabled for server in weighted(pool))
     without = len(pool.servers) - len(weighted(pool))
     expected_text = "serving {} of {}, floor {}, {} forced".format(*counts)
+    expected_text += f", {disabled} disabled" if disabled else ""
     assert arithmetic(pool) == expected_text + (f", {without} of weight 0" if without else "")
     assert can_depool(pool) == (count_serving(pool) >= least(pool))
 
@@ -336,6 +338,7 @@ def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
         ChangeKind.MOVING: moves_elsewhere and new.address is not None,
         ChangeKind.ARRIVING: moves_elsewhere and new.address is None,
         ChangeKind.MOVED: old.address is not None and old.address != new.address,
+        ChangeKind.ARRIVED: old.address is None and old.move is not None and new.address is not None,
         ChangeKind.UNRESOLVABLE: not old.unresolvable and new.unresolvable,
         ChangeKind.UP: came_up,
         ChangeKind.DEPOOLED: was and not now,

@@ -60,12 +60,7 @@ class TwoPolicies(RuleBasedStateMachine):
 
     def happen(self, event: Event) -> None:
         before, self.pool = self.pool, step(self.pool, event)
-        each: Sequence[Event] = (event,)
-        if isinstance(event, Gathered):
-            each = event.reports
-        elif isinstance(event, Tried):
-            each = [Tried([one]) for one in event.reports]
-        for one in each:
+        for one in event.reports if isinstance(event, Gathered) else (event,):
             self.expected = in_full.step(self.expected, one)
         self.compare(before)
 

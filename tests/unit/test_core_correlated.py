@@ -78,7 +78,7 @@ def test_failures_of_different_causes_are_not_correlated() -> None:
 def test_servers_that_were_down_before_do_not_count_as_up() -> None:
     pool = after(healthy("abcdefgh"), *all_fail("efgh", step=100.0, reason="connect: refused"))
     assert correlated(after(pool, *(fails(host, 1000.0) for host in "abc"))) == [
-        f'3 of 4 servers began to fail {M} with "{REDIRECT}" within 0 s'
+        f'3 of 4 servers began to fail {M} with "{REDIRECT}" within 1 s'
     ]
 
 
@@ -121,6 +121,12 @@ def test_held_server_leaves_when_its_cause_changes() -> None:
 def test_last_held_server_stays_when_the_others_recover() -> None:
     pool = after(holding("abcdef"), *all_fail("abcdef"), *(up(host) for host in "abcde"))
     assert standing(pool) == "a b c d e f"
+
+
+def test_last_held_server_stays_when_it_fails_again_in_the_same_way() -> None:
+    pool = after(holding("abcdef"), *all_fail("abcdef"), *(up(host) for host in "abcde"))
+    longer = Report(up=False, reason=f"{REDIRECT} (in 2 s)", at=100.0, cause=REDIRECT)
+    assert standing(after(pool, Reported("f", M, longer))) == "a b c d e f"
 
 
 def test_recovered_server_is_not_held_the_next_time() -> None:

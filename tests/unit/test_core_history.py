@@ -10,9 +10,11 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.checks.result import FAILED, PASSED, Phase, Result
+from pybal.core.changes import Change, ChangeKind
 from pybal.core.decision import NAMED_HOSTS, Decision
 from pybal.core.history import KEPT_DECISIONS, KEPT_SERVERS, PoolHistory
 from pybal.core.model import Report
+from pybal.core.steps import finish
 from pybal.core.transitions import KEPT_TRANSITIONS, LONGEST_REASON, Transition, TransitionLog
 from pybal.monitors.base import NO_SAMPLES, Samples
 from pybal.monitors.rise_fall import RiseFall
@@ -98,19 +100,26 @@ def test_log_keeps_the_last_transitions() -> None:
 
 
 def test_full_logs_take_six_kilobytes_each_at_most() -> None:
+    fill_logs(200)  # allocates what the first use of this code leaves behind
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
+    history = fill_logs(200)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert history.transitions("0")
+    assert (after - before) / 200 < 6500
+
+
+def fill_logs(hosts: int) -> PoolHistory:
     history = PoolHistory()
-    for host in map(str, range(200)):
+    for host in map(str, range(hosts)):
         for number in range(100):
             long = f"{host} {number} ".ljust(200, "x")
             history.report(host, "ProxyFetch", Report(bool(number % 2), "" if number % 2 else long, at=float(number)))
             history.report(
                 host, "ProxyFetch", Report(bool(number % 2), "" if number % 2 else f"y{long}", at=number + 0.5)
             )
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert (after - before) / 200 < 6500
+    return history
 
 
 def decision(at: float, servers: int) -> Decision:
@@ -149,3 +158,93 @@ def test_histories_of_large_pools_are_rendered_in_pieces() -> None:
         body = routes.answer(b"/v1/pools/web/history", as_json=as_json).body
         assert not isinstance(body, bytes)
         assert len(list(body)) > 100
+
+
+# ---- the past of an earlier run ----
+
+
+def awaiting(*reports: Report) -> PoolHistory:
+    """Return a history that awaits its past, after these reports on one server."""
+    history = PoolHistory()
+    history.await_past()
+    for report in reports:
+        history.report("a", "ProxyFetch", report)
+    return history
+
+
+def joined(newer: PoolHistory, *older: PoolHistory, shift: float = 0.0) -> list[Transition]:
+    """Put histories before another one, the newest first, and return the transitions."""
+    for past in older:
+        finish(newer.precede(past, shift))
+    return list(newer.transitions("a").get("ProxyFetch", ()))
+
+
+def fails(at: float, reason: str = "connect: refused") -> Report:
+    return Report(False, reason, at)
+
+
+def passes(at: float) -> Report:
+    return Report(True, at=at)
+
+
+def test_past_down_and_present_up_make_a_transition() -> None:
+    present, past = awaiting(passes(5.0), fails(9.0)), awaiting(fails(1.0))
+    assert [(one.at, one.up) for one in joined(present, past)] == [(1.0, False), (5.0, True), (9.0, False)]
+
+
+def test_past_that_ends_up_makes_no_further_transition() -> None:
+    present, past = awaiting(passes(5.0)), awaiting(fails(1.0), passes(2.0))
+    assert [(one.at, one.up) for one in joined(present, past)] == [(1.0, False), (2.0, True)]
+
+
+def test_failure_over_a_restart_is_one_transition() -> None:
+    present, past = awaiting(fails(5.0)), awaiting(fails(1.0))
+    assert joined(present, past) == [Transition(1.0, False, "connect: refused")]
+
+
+def test_failure_over_a_restart_keeps_another_reason() -> None:
+    present, past = awaiting(fails(5.0, "timeout")), awaiting(fails(1.0))
+    assert joined(present, past) == [Transition(1.0, False, "connect: refused", 5.0, "timeout")]
+
+
+def test_older_past_is_joined_over_one_without_a_transition() -> None:
+    present, quiet, oldest = awaiting(passes(9.0)), awaiting(passes(5.0)), awaiting(fails(1.0))
+    assert [(one.at, one.up) for one in joined(present, quiet, oldest)] == [(1.0, False), (5.0, True)]
+
+
+def test_times_of_the_past_are_shifted() -> None:
+    present, past = awaiting(passes(3.0)), awaiting(fails(1000.0), fails(1001.0, "timeout"))
+    past.decide(decision(1000.5, 1))
+    assert joined(present, past, shift=-1010.0) == [
+        Transition(-10.0, False, "connect: refused", -9.0, "timeout"),
+        Transition(3.0, True),
+    ]
+    assert [one.at for one in present.decisions] == [-9.5]
+
+
+def test_host_that_left_the_pool_has_no_past() -> None:
+    present, past = awaiting(passes(5.0)), awaiting(fails(1.0))
+    present.change(Change(ChangeKind.REMOVED, server("a")))
+    assert joined(present, past) == []
+
+
+def test_past_decisions_come_first_and_the_oldest_are_dropped() -> None:
+    present, past = awaiting(), awaiting()
+    for number in range(KEPT_DECISIONS):
+        (past if number < 150 else present).decide(decision(float(number), 20))
+    present.decide(decision(500.0, 20))
+    assert joined(present, past) == []
+    kept = list(present.decisions)
+    assert [one.at for one in kept] == [*map(float, range(1, KEPT_DECISIONS)), 500.0]
+    assert sum(len(one.hosts) for one in kept[:-1]) <= KEPT_SERVERS
+
+
+def test_report_during_the_join_is_kept() -> None:
+    present, past = awaiting(), awaiting(fails(1.0))
+    steps = present.precede(past)
+    next(steps)
+    present.report("a", "ProxyFetch", passes(5.0))
+    finish(steps)
+    present.report("a", "ProxyFetch", fails(6.0))
+    times = [(one.at, one.up) for one in present.transitions("a")["ProxyFetch"]]
+    assert times == [(1.0, False), (5.0, True), (6.0, False)]

@@ -402,3 +402,9 @@ def test_first_server_of_another_order_sets_the_weight_at_one_address() -> None:
 def test_server_that_takes_the_address_of_a_disabled_one_stays_pooled() -> None:
     pool = after(healthy("abcd"), listed("a", off("b"), "cd"), moved(a=2))
     assert standing(pool) == "a c d"
+
+
+def test_server_that_swaps_addresses_with_a_disabled_one_stays_pooled() -> None:
+    pool = after(healthy("abcd", threshold=0.25), listed("a", off("b"), "cd"), moved(a=2, b=1))
+    assert standing(pool) == "a c d"
+    assert wanted(pool) == {ip(2): 10, ip(3): 10, ip(4): 10}

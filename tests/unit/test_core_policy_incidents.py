@@ -76,7 +76,7 @@ def test_20230516_decision_counts_the_state_after_the_removal() -> None:
 def test_20210716_disabled_servers_count_for_the_total() -> None:
     pool = after(healthy("abcdefghij", threshold=0.8), listed("abcdefgh", off("i"), off("j")), down("a"), down("b"))
     assert (floor(pool), serving(pool)) == (8, 6)
-    assert arithmetic(pool) == "serving 6 of 10, floor 8, 2 forced"
+    assert arithmetic(pool) == "serving 6 of 10, floor 8, 2 forced, 2 disabled"
     assert standing(pool) == "a! b! c d e f g h"
 
 
