@@ -85,7 +85,7 @@ class Activity:
             self._woken = True
             return
         if self._next is not None:
-            if self._next.getTime() <= self._clock.seconds() + seconds:
+            if self._due <= self._clock.seconds() + seconds:
                 return
             self._next.cancel()
         self._due = self._clock.seconds() + seconds

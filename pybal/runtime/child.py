@@ -17,7 +17,9 @@ LANG = "C.UTF-8"
 SOFT_DESCRIPTORS = 1024
 """The usual soft limit: programs that use select(2) or close all descriptors rely on it."""
 
+_SETPCAP = 8
 _STATUS = Path("/proc/self/status")
+_OOM_SCORE = Path("/proc/self/oom_score_adj")
 
 
 class Capability(IntEnum):
@@ -42,25 +44,36 @@ def limited(
     """Return the command that runs ``argv`` with a soft limit of 1024 descriptors and fewer capabilities.
 
     With ``only``, the program gets no other capability, and of these the ones that the daemon holds. Otherwise it gets those of
-    the daemon except ``without``. As root this takes CAP_SETPCAP: without it, the program keeps the capabilities of the daemon.
+    the daemon except ``without``. As root this takes CAP_SETPCAP, or ``SecureBits=noroot``: without both, the program keeps the
+    capabilities of the daemon.
     """
+    held = _held()
     if only is None:
         changes = [f"-{each.name.lower()}" for each in without]
     else:
-        changes = ["-all", *(f"+{each.name.lower()}" for each in only if each in _held())]
+        changes = ["-all", *(f"+{each.name.lower()}" for each in only if held >> each & 1)]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = SOFT_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(SOFT_DESCRIPTORS, hard)
     limit = ["prlimit", f"--nofile={soft}:", "--"]
     if not changes:
         return [*limit, *argv]
-    sets = [f"--{each}={','.join(changes)}" for each in ("bounding-set", "inh-caps", "ambient-caps")]
+    names = ["inh-caps", "ambient-caps"]
+    if held >> _SETPCAP & 1:
+        names.append("bounding-set")  # without the capability setpriv of Debian 13 fails
+    sets = [f"--{each}={','.join(changes)}" for each in names]
     return [*limit, "setpriv", *sets, "--", *argv]
 
 
-def _held() -> frozenset[Capability]:
-    """Return the permitted capabilities of the process (proc(5), ``CapPrm``)."""
-    for line in _STATUS.read_text(encoding="ascii").splitlines():
-        if line.startswith("CapPrm:"):
-            mask = int(line.split()[1], 16)
-            return frozenset(each for each in Capability if mask >> each & 1)
-    return frozenset()
+def expendable(argv: Sequence[str]) -> list[str]:
+    """Return the command that runs ``argv`` without the daemon's protection from the OOM killer.
+
+    ``OOMScoreAdjust=`` of the unit sets the protection. A higher score than usual is inherited, because lowering it takes a capability.
+    """
+    protected = int(_OOM_SCORE.read_text(encoding="ascii")) < 0
+    return ["choom", "--adjust", "0", "--", *argv] if protected else [*argv]
+
+
+def _held() -> int:
+    """Return the mask of the permitted capabilities of the process (proc(5), ``CapPrm``)."""
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapPrm:")), 0)

@@ -15,6 +15,11 @@ def age(since: float, now: float) -> float:
     return round(max(0.0, now - since), 3)
 
 
+def iso(time: datetime) -> str:
+    """Return a time in ISO 8601, UTC: ``2026-11-20T03:00:00.000Z``."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """Both clocks, read at the same moment. ``monotonic`` is in seconds."""
@@ -28,9 +33,8 @@ class Clocks:
         return self.wall - timedelta(seconds=self.monotonic) + timedelta(seconds=at)
 
     def iso_time(self, at: float) -> str:
-        """Return the wall-clock time of a monotonic time in ISO 8601, UTC: ``2026-11-20T03:00:00.000Z``."""
-        utc = self.time_of(at).astimezone(UTC)
-        return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        """Return the wall-clock time of a monotonic time as :func:`iso` does."""
+        return iso(self.time_of(at))
 
 
 class Calendar:

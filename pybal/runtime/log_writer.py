@@ -42,8 +42,9 @@ class Trouble:
 class LogWriter:
     """Writes lines in its own thread, in order.
 
-    ``write`` may block, and raise OSError. ``report`` returns the line about dropped lines. ``woken`` is called in the
-    thread at the time of :meth:`wake_at`. ``clock`` is monotonic.
+    ``write`` may block, and raise OSError. ``report`` returns the line about dropped lines, or an empty one. ``woken`` is called in the
+    thread at the time of :meth:`wake_at`. ``clock`` is monotonic. ``name`` is that of the thread, ``stalled`` the reason why a write takes
+    long.
     """
 
     def __init__(
@@ -54,14 +55,20 @@ class LogWriter:
         woken: Callable[[], None] = lambda: None,
         limit: int = QUEUE_LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        name: str = "log",
+        stalled: str = NOT_READ,
     ) -> None:
         self.dropped = 0
         """Lines dropped since the start."""
+        self.drop_reason = ""
+        """The reason of the last drop, also after the trouble."""
         self._write = write
         self._report = report
         self._woken = woken
         self._limit = limit
         self._clock = clock
+        self._name = name
+        self._stalled = stalled
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._full = self._closing = False
@@ -71,7 +78,7 @@ class LogWriter:
         self._wake_at: float | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._health = Health("log writer")
+        self._health = Health(f"{name} writer")
 
     def put(self, line: bytes) -> None:
         """Queue a line; drop it if the queue is full. Never blocks; may be called in any thread."""
@@ -81,7 +88,7 @@ class LogWriter:
             # Once full, until half is free: otherwise every other line would report the one before.
             if self._full or self._bytes + len(line) > self._limit:
                 self._full = True
-                self._drop(1, NOT_READ)
+                self._drop(1, self._stalled)
                 return
             self._append(line)
             self._changed.notify()
@@ -99,6 +106,12 @@ class LogWriter:
         return len(self._lines)
 
     @property
+    def is_idle(self) -> bool:
+        """True if no line is in the queue or being written."""
+        with self._changed:
+            return not self._lines and self._writing_since is None
+
+    @property
     def trouble(self) -> Trouble | None:
         """The present trouble: dropped lines, or a write that takes :data:`STALLED_SECONDS` or more."""
         with self._changed:
@@ -106,7 +119,7 @@ class LogWriter:
                 return self._trouble
             since = self._writing_since
             stalled = since is not None and self._clock() - since >= STALLED_SECONDS
-            return Trouble(since, NOT_READ) if stalled and since is not None else None
+            return Trouble(since, self._stalled) if stalled and since is not None else None
 
     def close(self, timeout: float) -> bool:
         """Write the queued lines, for at most ``timeout`` seconds; return whether all were written."""
@@ -119,7 +132,7 @@ class LogWriter:
         return not self._thread.is_alive()
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._work, name="log", daemon=True)
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the next line tries again
@@ -136,6 +149,7 @@ class LogWriter:
             now = self._clock()
             self._trouble = Trouble(now if self._writing_since is None else self._writing_since, reason)
         self._trouble.dropped += lines
+        self.drop_reason = reason
         self.dropped += lines
 
     def _work(self) -> None:
@@ -197,8 +211,8 @@ class LogWriter:
         self._full = False
         if self._trouble is not None and not self._failing:
             trouble, self._trouble = self._trouble, None
-            if trouble.dropped:
-                self._append(self._report(trouble, self._clock()))
+            if trouble.dropped and (line := self._report(trouble, self._clock())):
+                self._append(line)
 
     def _take(self) -> list[bytes]:
         batch: list[bytes] = []

@@ -19,7 +19,9 @@ from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
+from twisted.internet.tcp import Connector
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.log import callWithLogger
 from typing_extensions import override
 
@@ -35,6 +37,23 @@ _LONGEST = 86400.0
 """Seconds to wait at most; epoll counts milliseconds in 31 bits."""
 _REFRESH = 0.005
 """Seconds after which the CPU time is read again: a long callback is not charged for earlier ones."""
+
+
+class _Connector(Connector):
+    """Connects once, and forgets its factory and connection at the end.
+
+    Those of Twisted keep each other, and such a cycle may stay for hours (:mod:`pybal.runtime.heap`).
+    """
+
+    @override
+    def connectionFailed(self, reason: Failure) -> None:
+        super().connectionFailed(reason)
+        del self.factory
+
+    @override
+    def connectionLost(self, reason: Failure) -> None:
+        super().connectionLost(reason)
+        del self.factory, self.transport
 
 
 class Loop(EPollReactor):
@@ -58,6 +77,19 @@ class Loop(EPollReactor):
         self._attention = self._unread = 0.0
         self._ready: deque[tuple[Any, int, int]] = deque()
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+
+    @override
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: Any,
+        timeout: float = 30.0,
+        bindAddress: Any = None,
+    ) -> Connector:
+        connector = _Connector(host, port, factory, timeout, bindAddress, self)
+        connector.connect()
+        return connector
 
     @override
     def runUntilCurrent(self) -> None:

@@ -3,7 +3,8 @@
 A fork of the daemon copies its page tables, and any start from its process waits for the exec, which hangs with a network file
 system. The daemon sends each command to a helper process instead (:mod:`pybal.runtime.spawner_process`), and the operating system
 makes the command a child of the daemon. Commands inherit from the helper: a clean environment, a soft limit of 1024 descriptors,
-no other descriptor, the default signal handling, and the capabilities of the daemon except CAP_NET_ADMIN.
+no other descriptor, the default signal handling, the usual OOM score, and the capabilities of the daemon except CAP_NET_ADMIN
+and CAP_NET_BIND_SERVICE.
 """
 
 from __future__ import annotations
@@ -109,13 +110,13 @@ class Spawner:
     """Starts commands through a helper process.
 
     The helper process starts with the first command, and again with the first one after its end.
-        Commands keep CAP_NET_ADMIN only with ``keep_capabilities``. ``seconds`` is a monotonic clock.
+    Commands keep CAP_NET_ADMIN and CAP_NET_BIND_SERVICE only with ``keep_capabilities``. ``seconds`` is a monotonic clock.
     """
 
     _log = Logger()
 
     def __init__(self, *, keep_capabilities: bool = False, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._without = () if keep_capabilities else (Capability.NET_ADMIN,)
+        self._without = () if keep_capabilities else (Capability.NET_ADMIN, Capability.NET_BIND_SERVICE)
         self._seconds = seconds
         self._started_at: float | None = None
         self._requests: socket.socket | None = None
@@ -179,7 +180,7 @@ class Spawner:
 
     def _start_helper(self, requests: socket.socket) -> None:
         """Start the helper process and wait for its end; runs in a thread."""
-        command = child.limited([sys.executable, "-I", "-S", _PROGRAM], without=self._without)
+        command = child.expendable(child.limited([sys.executable, "-I", "-S", _PROGRAM], without=self._without))
         try:
             helper = Popen(  # noqa: S603  # our own program, without a shell
                 command, env=child.environment(), stdin=requests.fileno(), stdout=DEVNULL, start_new_session=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import metadata
 
 
@@ -13,13 +12,3 @@ def installed(package: str) -> str:
         return str(metadata.version(package) or "")
     except Exception:  # noqa: BLE001  # metadata are files of other programs; no version is worth a failure
         return ""
-
-
-@cache
-def pybal_version() -> str:
-    """Return the version of PyBal, ``unknown`` without metadata.
-
-    Read once, at the start: later calls read no file in the loop, and an upgrade does not change the version of the
-    running daemon.
-    """
-    return installed("pybal") or "unknown"

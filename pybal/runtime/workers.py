@@ -98,3 +98,7 @@ class Workers:
         del self._unfinished[done]
         if not done.called:
             done.callback(result)  # a Failure starts the errbacks
+
+
+MakeWorkers = Callable[[str, int, Reactor], Workers]
+"""Makes :class:`Workers`."""

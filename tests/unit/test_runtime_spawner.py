@@ -99,12 +99,13 @@ def test_command_leads_its_own_session(spawner: Spawner) -> None:
 
 @AS_ROOT
 @pytest.mark.parametrize(("keep", "expected"), [(False, 0), (True, 1)])
-def test_command_has_the_capability_net_admin_only_if_kept(keep: bool, expected: int) -> None:
+def test_command_has_capabilities_over_the_network_only_if_kept(keep: bool, expected: int) -> None:
     spawner = Spawner(keep_capabilities=keep)
     lines = output_of(spawner, "exec grep -E 'Cap(Prm|Eff|Bnd)' /proc/self/status")
     spawner.close()
     masks = [int(line.split()[1], 16) for line in lines]
-    assert [mask >> 12 & 1 for mask in masks] == [expected] * 3
+    assert [mask >> 12 & 1 for mask in masks] == [expected] * 3, "CAP_NET_ADMIN"
+    assert [mask >> 10 & 1 for mask in masks] == [expected] * 3, "CAP_NET_BIND_SERVICE"
     assert all(mask >> 13 & 1 for mask in masks), "ping needs CAP_NET_RAW"
 
 
