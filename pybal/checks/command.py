@@ -37,7 +37,7 @@ _NOT_EXECUTED = 127
 class CommandCheck:
     """A command that runs repeatedly, never twice at the same time.
 
-    ``owner`` shares its units with other owners; ``keep_capabilities`` leaves the command CAP_NET_ADMIN.
+    ``owner`` shares its units with other owners; ``keep_capabilities`` leaves the command all capabilities.
     ``done(command, result)`` is called once per start, after the events of the turn and never within :meth:`start`; ``output``,
     the end of the command's output, is valid until it returns. :meth:`cancel` is final; ``done`` is not called afterwards.
     A program that cannot be executed is inconclusive the first time, and a failure if the next start confirms it.

@@ -66,7 +66,7 @@ class DatagramCheck(Check):
 
     def _new_socket(self) -> SocketType:
         """Return a socket, not connected yet."""
-        return SocketType(self._target.family, _TYPE)
+        return self._engine.socket(self._target.family, _TYPE)
 
     # -- own
 

@@ -25,6 +25,7 @@ from typing_extensions import override
 from zope.interface import implementer
 
 from pybal.checks.lateness import Lateness
+from pybal.checks.network import Network
 from pybal.checks.poller import Watcher
 from pybal.checks.result import Result
 from pybal.checks.semaphore import Semaphore
@@ -52,6 +53,7 @@ FOLLOW_UPS = 4
 
 _TICKS_PER_SECOND = round(1 / TICK)
 _LOG_SECONDS = 60.0
+_KERNEL = Network()
 
 
 class Reactor(Protocol):
@@ -78,7 +80,9 @@ class Alerting(Protocol):
 
 @implementer(IReadDescriptor)
 class Engine(Slices):
-    """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has one.
+    """All checks of the daemon.
+
+    ``seconds`` is a monotonic clock, the reactor's own if it has one. Sockets are those of ``network``.
 
     Counters since the start: ``checks`` completed (including inconclusive ones), ``inconclusive``, ``local_errors`` by errno name,
     ``lost`` seconds of lateness of the loop; ``lateness`` is its histogram. ``unanswered`` counts results without any response from
@@ -87,8 +91,10 @@ class Engine(Slices):
     CAP_NET_ADMIN; follow-up checks share the semaphore ``follow_ups``. ``alerting`` holds users with alerts.
     """
 
-    def __init__(self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(seconds)
+    def __init__(
+        self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic, network: Network = _KERNEL
+    ) -> None:
+        super().__init__(seconds, network)
         self._reactor = reactor
         self.checks = 0
         self.inconclusive = 0

@@ -36,6 +36,7 @@ from pybal.core.text import format_duration
 
 _FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC
 _HEADER = struct.Struct("!BBHHH")
+_REPLY_IPV4, _REPLY_IPV6 = 0, 129
 _NONCE = 16
 _IPV4_UNIT = 4
 _ONLY_REPLIES_IPV4 = (255, 1, struct.pack("I", ~1 & 0xFFFFFFFF))
@@ -97,10 +98,8 @@ class ICMPCheck(DatagramCheck):
     def _received_datagram(self, data: bytes) -> bool:
         if not self._in_flight:
             return False
-        if self._has_ip_header:
-            data = data[(data[:1] or b"\0")[0] % 16 * _IPV4_UNIT :]
-        reply = 0 if self._target.family == AF_INET else 129
-        if data[:1] == bytes((reply,)) and data[_HEADER.size :] == self._nonce:
+        kind = _REPLY_IPV4 if self._target.family == AF_INET else _REPLY_IPV6
+        if is_echo_reply(data, kind, self._nonce, ip_header=self._has_ip_header):
             self._passed()
             return True
         self._strays += 1
@@ -122,6 +121,16 @@ class ICMPCheck(DatagramCheck):
     def _overdue(self) -> CheckFailed:
         others = f" ({self._strays} other replies)" if self._strays else ""
         return CheckFailed(Phase.ICMP, f"{format_duration(self.timeout)} without an echo reply{others}", "timeout")
+
+
+def is_echo_reply(packet: bytes, kind: int, nonce: bytes, *, ip_header: bool) -> bool:
+    """Return whether a packet is an echo reply with our data.
+
+    With ``ip_header`` it begins with an IPv4 header.
+    """
+    if ip_header:
+        packet = packet[(packet[:1] or b"\0")[0] % 16 * _IPV4_UNIT :]
+    return packet[:1] == bytes((kind,)) and packet[_HEADER.size :] == nonce
 
 
 def _checksum(data: bytes) -> int:

@@ -141,7 +141,7 @@ def _error(payload: bytes, what: str) -> CheckFailed:
     code = int.from_bytes(payload[1:3], "little")
     text = payload[9:] if payload[3:4] == b"#" else payload[3:]  # behind the SQL state, which is optional
     return CheckFailed(
-        Phase.ANSWER, f"{what}error {code}: {printable(text.decode(errors='replace')[:_SHOWN])}", f"error {code}"
+        Phase.ANSWER, f"{what}error {code}: {printable(text.decode(errors='replace'))[:_SHOWN]}", f"error {code}"
     )
 
 

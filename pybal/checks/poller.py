@@ -43,10 +43,11 @@ class Poller:
     the number.
     """
 
-    __slots__ = ("_complete_at", "_epoll", "_polled_at", "_unseen", "events", "registered", "watchers")
+    __slots__ = ("_complete_at", "_epoll", "_open_epoll", "_polled_at", "_unseen", "events", "registered", "watchers")
 
-    def __init__(self) -> None:
+    def __init__(self, epoll: Callable[[], select.epoll]) -> None:
         self.watchers: dict[int, Watcher] = {}
+        self._open_epoll = epoll
         self._epoll: select.epoll | None = None
         self.events: list[tuple[int, int]] = []
         self.registered: set[int] = set()
@@ -55,7 +56,7 @@ class Poller:
 
     def open(self) -> int:
         """Open, and return a descriptor that is readable while events are pending."""
-        self._epoll = select.epoll()
+        self._epoll = self._open_epoll()
         return self._epoll.fileno()
 
     def close(self) -> None:

@@ -124,7 +124,7 @@ def split(data: bytes) -> tuple[Reply, bytes] | None:
 def check(name: str, reply: Reply, role: Role) -> None:
     """Raise CheckFailed unless this is the expected reply to the command ``name``."""
     if reply.error:
-        word, _, text = printable(reply.text.decode(errors="replace")[:_SHOWN]).partition(" ")
+        word, _, text = printable(reply.text.decode(errors="replace"))[:_SHOWN].partition(" ")
         raise CheckFailed(Phase.ANSWER, f"{name}: {word} {text}".rstrip(), f"{name} {word}")
     if name == "INFO":
         _check_role(reply.text, role)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from pybal.checks.network import Network
 from pybal.checks.poller import Poller, Watcher
 from pybal.checks.result import Result
 from pybal.checks.wheel import Schedule, Timer
@@ -53,11 +54,12 @@ class Slices:
 
     _log = Logger()
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], network: Network) -> None:
         self.seconds = seconds
         self.now = seconds()
         self._tick = self._advanced = 0
-        self._poller = Poller()
+        self._poller = Poller(network.epoll)
+        self.socket = network.socket
         self.watch = self._poller.watch
         self._schedule = Schedule()
         self._paused: OrderedDict[Watcher, int] = OrderedDict()

@@ -156,7 +156,7 @@ class Check:
         self._connected_at = 0.0
         sock = None
         try:
-            sock = SocketType(family, _TYPE)
+            sock = engine.socket(family, _TYPE)
             for option in self._options:
                 sock.setsockopt(*option)
             if source is not None:

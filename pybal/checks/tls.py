@@ -44,11 +44,13 @@ def shared(
 def context() -> ssl.SSLContext:
     """Return a context that accepts any certificate, as in PyBal 1.15.
 
-    Versions and ciphers follow the system's policy, except finite-field Diffie-Hellman of TLS 1.2: the server chooses its group, and
-    one of 8,192 bits takes 0.35 s of CPU time in a single call. Sessions are not resumed: with the standard library that costs more
+    Versions and ciphers follow the system's policy from TLS 1.2 on, without finite-field Diffie-Hellman: the server chooses its group,
+    and one of 8,192 bits takes 0.35 s of CPU time in a single call. Sessions are not resumed: with the standard library that costs more
     than it saves, and a full handshake checks more.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Debian's Python takes the minimum from OpenSSL, whose default in Debian 12 is TLS 1.0.
+    made.minimum_version = max(made.minimum_version, ssl.TLSVersion.TLSv1_2)
     ciphers = [cipher for cipher in made.get_ciphers() if cipher["kea"] != _FINITE_FIELD]
     made.set_ciphers(":".join(cipher["name"] for cipher in ciphers if cipher["protocol"] != "TLSv1.3"))
     made.check_hostname = False

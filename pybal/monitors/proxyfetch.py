@@ -78,6 +78,7 @@ class ProxyFetchSettings(Interval):
     headers: tuple[tuple[str, str], ...] = option(
         (),
         each(http_options.header),
+        is_secret=http_options.hold_credentials,
         help="additional headers of the request: a list of texts 'Name: value'; PyBal sets Host and User-Agent",
     )
     host: str = option("", authority, default_text="the host of the URL", help="value of the header Host")
@@ -118,10 +119,22 @@ class ProxyFetchSettings(Interval):
             options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes as well")
         if self.verify and self.urls and not self._https:
             options.refuse(f"{prefix}verify", "yes", "a URL https://host/path as well")
+        self._expose(options, f"{prefix}headers")
         vip = options.get("ip", address, None)
         if self.source and vip and self.source.version != vip.version:
             wanted = f"an IPv{vip.version} address, like ip and the servers"
             options.refuse(f"{prefix}source", shown(str(self.source)), wanted)
+
+    def _expose(self, options: Options, option: str) -> None:
+        """Add the exposure of credentials in the headers."""
+        if not http_options.hold_credentials(self.headers):
+            return
+        if any(urlsplit(url).scheme != "https" for url in self.urls):
+            why, mend = "any host in the path can read it", "use https in proxyfetch.url, or a page without credentials"
+            options.expose(option, "secret", "sent without TLS", why, mend)
+        elif not self.verify:
+            why = "any host in the path can take the place of a server and receive it"
+            options.expose(option, "secret", "sent to unverified servers", why, "set proxyfetch.verify = yes")
 
     @property
     def _https(self) -> bool:

@@ -26,7 +26,10 @@ class RedisSettings(TCPSettings):
     """Send PING to a Redis server; with a role, also check it by INFO replication."""
 
     password_file: str = option(
-        "", optional_text, help="file with the password in its first line; it is read again when it changes"
+        "",
+        optional_text,
+        secret_file=True,
+        help="file with the password in its first line; it is read again when it changes",
     )
     role: Role = option(Role.ANY, member(Role), help="role that the server must have: master, replica or any")
 

@@ -48,8 +48,8 @@ class RunCommandSettings(Interval):
     keep_capabilities: bool = option(
         False,
         boolean,
-        help="leave the program CAP_NET_ADMIN, with which it can change IPVS and the network; it always keeps the other"
-        " capabilities of the daemon, such as CAP_NET_RAW for ping",
+        help="leave the program CAP_NET_ADMIN, with which it can change IPVS and the network, and CAP_NET_BIND_SERVICE; it"
+        " always keeps the other capabilities of the daemon, such as CAP_NET_RAW for ping",
     )
 
 

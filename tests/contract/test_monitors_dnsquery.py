@@ -277,7 +277,7 @@ def test_local_error_is_inconclusive_and_retried_once(
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             with monkeypatch.context() as patch:
-                patch.setattr("pybal.checks.datagram.SocketType", full)
+                patch.setattr(setup.engine, "socket", full)
                 monitor = setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
                 await setup.until(lambda: setup.engine.inconclusive == 2)
                 await setup.pause(0.2)

@@ -158,13 +158,7 @@ class TimingOutSocket(socket.SocketType):
         raise OSError(errno.ETIMEDOUT, "Connection timed out")
 
 
-@pytest.fixture
-def _timing_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pybal.checks.socket_check.SocketType", TimingOutSocket)
-
-
 @QUICK_RETRIES
-@pytest.mark.usefixtures("_timing_out")
 class TestUnansweredProbes:
     """Raise the kernel's error for unanswered probes on a real connection that receives data."""
 
@@ -176,6 +170,7 @@ class TestUnansweredProbes:
     def test_unanswered_probes_cause_a_reconnect_and_no_failure(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
+                setup.engine.socket = TimingOutSocket
                 monitor = setup.monitor(QUICK)
                 assert (await setup.report()).up
                 await setup.until(lambda: setup.server.peers)
@@ -189,6 +184,7 @@ class TestUnansweredProbes:
     def test_unanswered_probes_are_down_when_the_reconnect_fails(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
+                setup.engine.socket = TimingOutSocket
                 monitor = setup.monitor(QUICK)
                 assert (await setup.report()).up
                 await setup.until(lambda: setup.server.peers)  # otherwise the listening socket would reset it

@@ -9,7 +9,6 @@ import socket
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks import socket_check as check_module
 from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
@@ -61,10 +60,9 @@ def test_descriptor_exhaustion_takes_no_server_down() -> None:
     "number", [errno.EADDRNOTAVAIL, errno.EPERM, errno.ENOBUFS, errno.EMFILE, errno.ENETDOWN, errno.EAGAIN]
 )
 def test_local_connect_error_is_inconclusive(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_module, "SocketType", refusing(number))
-
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
+            monkeypatch.setattr(setup.engine, "socket", refusing(number))
             monitor = setup.monitor(settings())
             await setup.until(lambda: setup.engine.local_errors[errno.errorcode[number]] >= 2)
             assert (monitor.up, setup.reports) == (None, [])
@@ -75,10 +73,9 @@ def test_local_connect_error_is_inconclusive(number: int, monkeypatch: pytest.Mo
 def test_checks_are_retried_once_during_a_local_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(check_module, "SocketType", refusing(errno.ENOBUFS))
-
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
+            monkeypatch.setattr(setup.engine, "socket", refusing(errno.ENOBUFS))
             setup.monitor(settings(interval=60))
             await setup.until(lambda: setup.engine.checks >= 2)
             await setup.pause(0.3)
@@ -149,7 +146,7 @@ def test_idle_connection_is_retried_after_a_local_error(
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             with monkeypatch.context() as patched:
-                patched.setattr(check_module, "SocketType", refusing(errno.EADDRNOTAVAIL))
+                patched.setattr(setup.engine, "socket", refusing(errno.EADDRNOTAVAIL))
                 monitor = setup.monitor(IdleConnectionSettings())
                 await setup.until(lambda: setup.engine.local_errors["EADDRNOTAVAIL"])
                 assert setup.reports == []

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks import datagram
 from pybal.core.model import Report
 from pybal.monitors.udp import UDPSettings
 from tests.harness.fake_dns_server import NameServer
@@ -166,7 +165,7 @@ def test_local_error_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
             with monkeypatch.context() as patch:
-                patch.setattr("pybal.checks.datagram.SocketType", full)
+                patch.setattr(setup.engine, "socket", full)
                 monitor = setup.monitor(SETTINGS, port=server.port)
                 await setup.until(lambda: setup.engine.inconclusive >= 2)
             assert (monitor.up, setup.reports, setup.engine.local_errors["EMFILE"] >= 2) == (None, [], True)
@@ -180,10 +179,9 @@ def test_unsent_datagram_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> Non
         def connect_ex(self, _address: object) -> int:
             return errno.ENOBUFS
 
-    monkeypatch.setattr(datagram, "SocketType", Refusing)
-
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
+            monkeypatch.setattr(setup.engine, "socket", Refusing)
             monitor = setup.monitor(SETTINGS, port=9)
             await setup.until(lambda: setup.engine.inconclusive >= 2)
             assert (monitor.up, setup.reports) == (None, [])
