@@ -1,7 +1,7 @@
 """The last good list of each service on disk: after a restart, the first list is compared with it.
 
 A balancer boots with it while its pool source is down. One JSON file per service in the state directory, replaced atomically.
-A damaged file is ignored::
+A damaged file is ignored, and one of another version is set aside::
 
     {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …],
      "departed": {"web7": 4.2, …}}
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pybal.core.model import Member
-from pybal.runtime import atomic_file
+from pybal.runtime import atomic_file, regular_file
+from pybal.runtime.state_file import versioned
 
 VERSION = 1
 LARGEST = 4 * 2**20
@@ -48,21 +50,19 @@ class ListCache:
         self.path = directory / f"pool-{readable}-{hashlib.sha256(service.encode()).hexdigest()[:8]}.json"
 
     def read(self) -> CachedList | None:
-        """Return the saved list, ``None`` without one. Raises OSError, or ValueError if damaged."""
+        """Return the saved list, ``None`` without one.
+
+        Raises OSError, or ValueError if the file is damaged or has another version.
+        """
         try:
-            with self.path.open("rb") as file:
-                data = file.read(LARGEST + 1)
+            data = regular_file.read(self.path, LARGEST)
         except FileNotFoundError:
             return None
-        if len(data) > LARGEST:
-            raise ValueError(f"more than {LARGEST} bytes")
         try:
-            document = json.loads(data)
-            if document["version"] != VERSION:
-                return None
+            document = versioned(self.path, json.loads(data), VERSION)
             members = tuple(_member(*entry) for entry in document["members"])
             time = datetime.fromisoformat(document["time"]).astimezone(UTC)
-            departed = {host: float(age) for host, age in document.get("departed", {}).items()}
+            departed = {host: _age(age) for host, age in document.get("departed", {}).items()}
             return CachedList(members, time, str(document["source"]), departed)
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"damaged file: {error!r}") from None
@@ -77,6 +77,12 @@ class ListCache:
             "departed": dict(saved.departed),
         }
         atomic_file.replace(self.path, json.dumps(document).encode())
+
+
+def _age(seconds: object) -> float:
+    if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise TypeError(f"age {seconds!r}")
+    return float(seconds)
 
 
 def _member(host: object, weight: object, enabled: object) -> Member:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from random import Random
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pybal.config.settings import SourceSettings
 from pybal.config.source_options import server_of
@@ -18,7 +18,6 @@ from pybal.sources import credentials
 from pybal.sources.base import Source
 from pybal.sources.cache import ListCache
 from pybal.sources.dns.srv import srv_source
-from pybal.sources.etcd.v2 import etcd2_source
 from pybal.sources.etcd.v3 import etcd3_source
 from pybal.sources.file import file_source
 from pybal.sources.file_poll import FilePoll
@@ -26,6 +25,14 @@ from pybal.sources.http import http_source
 from pybal.sources.kubernetes.source import kubernetes_source
 from pybal.sources.pool_source import PoolSource
 from pybal.sources.state_files import StateFiles
+
+
+def etcd2_source(settings: SourceSettings, **parts: Any) -> Source:  # noqa: ANN401  # those of the factory
+    """Return the source of etcd's API v2, whose module needs python-etcd; see :func:`missing`."""
+    from pybal.sources.etcd import v2  # noqa: PLC0415
+
+    return v2.etcd2_source(settings, **parts)
+
 
 #: The factory of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
@@ -58,6 +65,20 @@ def refusals(settings: Iterable[SourceSettings]) -> Iterator[SourceRefusal]:
         unusable = trust.refusal(access) or credentials.refusal(access)
         if unusable:
             yield SourceRefusal(" ".join(server), unusable.option, unusable.found, unusable.wanted)
+
+
+def missing(settings: SourceSettings) -> str:
+    """Return the package that a source needs and how to install it; empty if it can be imported.
+
+    Imports the package, python-etcd for etcd's API v2, which takes 0.1 s and reads files: call it outside the event loop, and
+    before :func:`build`.
+    """
+    if SUPPORTED.get(kind_of(settings)) is etcd2_source:
+        try:
+            import pybal.sources.etcd.v2  # noqa: F401, PLC0415
+        except ImportError as error:
+            return f"python-etcd to be installed (apt install python3-etcd, or append ?api=3): {error}"
+    return ""
 
 
 def kind_of(settings: SourceSettings) -> str:

@@ -32,6 +32,10 @@ SETTLED = 1.0
 #: Seconds for which many hosts that the source declared out of the pool are an alert, unless they return before.
 LOUD = 3600.0
 
+_UNFLOORED = "the rest of the list"
+"""The part of a list that is applied if ``admin-floor`` refuses to disable some of its servers."""
+_WHOLE = "the whole list"
+
 
 class PoolSource:
     """Wraps a source; see :class:`pybal.sources.base.CheckedSource`.
@@ -85,7 +89,7 @@ class PoolSource:
         self._refused: NewList | None = None
         self._accepted: NewList | None = None
         self._overruled: str | None = None
-        self._floored: str | None = None
+        self._floored: SourceError | None = None
         self._applied = ""
         self._replaced: PoolSource | None = None
 
@@ -107,7 +111,8 @@ class PoolSource:
     def problem(self) -> str | None:
         problem = self._source.problem
         # The source repeats the problem of a list that was accepted since then until its next read.
-        problem = self._floored if problem is None or problem == self._overruled else problem
+        if problem is None or problem == self._overruled:
+            problem = str(self._floored) if self._floored else None
         if problem is None and self.age > self.settings.max_age:
             wanted = self.settings.max_age
             problem = f"{self.name}: not confirmed for {self.age:.0f} s, wanted at most {wanted:g} s"
@@ -118,7 +123,9 @@ class PoolSource:
     @property
     def applied(self) -> str:
         problem = self._source.problem
-        return "" if problem is None or problem == self._overruled else self._applied
+        if problem is None or problem == self._overruled:
+            return self._floored.applied if self._floored else ""
+        return self._applied
 
     @property
     def removal(self) -> str | None:
@@ -150,6 +157,8 @@ class PoolSource:
         self._failed = failed
         self._pool = pool
         self._started = self._clock.seconds()
+        if self._replaced is not None:
+            self._replaced.judge_by(self.settings)
         if self._cache is None or self._state is None or pool().members is not None:
             self._source.start(self._listed, self._fail)
             return
@@ -159,10 +168,17 @@ class PoolSource:
     def succeed(self, before: PoolSource) -> None:
         """Replace the source ``before`` of the same pool: count the hosts that vanish from its list, too.
 
-        Until the first list of this source, ``before`` is in use, and :meth:`accept` is for its list.
+        From the start of this source to its first list, ``before`` is in use with the settings of this one, and :meth:`accept` is
+        for its list.
         """
         self._replaced = before
         self._departed = before._departed
+
+    def judge_by(self, settings: SourceSettings) -> None:
+        """Check later lists by the settings of a successor."""
+        self.settings = settings
+        if self._replaced is not None:
+            self._replaced.judge_by(settings)
 
     def stop(self) -> None:
         if self._reading is not None:
@@ -187,7 +203,7 @@ class PoolSource:
         self._accepted, self._overruled = accepted, self._source.problem
         self._departed.clear()
         safe = safe_list(self._present(), accepted, self.settings, accepted=True)
-        self._report_floor(safe.kept)
+        self._report_floor(safe)
         self._use(safe)
         return safe.members
 
@@ -202,7 +218,7 @@ class PoolSource:
         self._refused = new if safe.refusal else None
         if not accepted:
             self._accepted = self._overruled = None
-        self._report_floor(safe.kept)
+        self._report_floor(safe)
         if safe.refusal is None:
             self._use(safe)
             self._departed.clear()
@@ -232,11 +248,19 @@ class PoolSource:
         elif self._call is not None and first:
             self._call.reset(SETTLED)
 
-    def _report_floor(self, kept: Sequence[str]) -> None:
-        text = f"{self.name}: refused to disable {', '.join(kept)} (set admin-floor = 0 to accept it)" if kept else None
-        if text is not None:
-            self._fail(SourceError(text, Trouble.FLOOR))
-        self._floored = text
+    def _report_floor(self, safe: SafeList) -> None:
+        wanted = self.settings.admin_floor
+        enabled = sum(member.enabled for member in safe.members)
+        texts = []
+        if safe.kept:
+            texts.append(f"refused to disable {', '.join(safe.kept)} (set admin-floor = 0 to accept it)")
+        if safe.members and enabled < wanted:
+            texts.append(f"{numbered(enabled, 'server')} enabled, fewer than admin-floor = {wanted}")
+        self._floored = None
+        if texts:
+            applied = _UNFLOORED if safe.kept else _WHOLE
+            self._floored = SourceError(f"{self.name}: {'; '.join(texts)}", Trouble.FLOOR, applied)
+            self._fail(self._floored)
 
     def _note_obeyed(self, obeyed: Collection[str], members: Collection[Member], now: float) -> None:
         """Note hosts that the source declared out of the pool; log it if they are many."""

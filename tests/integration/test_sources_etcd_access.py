@@ -48,7 +48,7 @@ WRONG = {
     "503": WrongResponse(said(b"<html>\n<b>", "503 \x1b"), "HTTP 503, wanted 200", Trouble.FAILED),
     "ssh": WrongResponse(lambda: [b"SSH-2.0\x1b\r\n"], "SSH-2.0\\x1b", Trouble.MALFORMED),
     "drip": WrongResponse(drip, "no complete body of 100000 bytes within {deadline:g} s", Trouble.SILENT),
-    "endless": WrongResponse(endless, "more than 16777216 bytes", Trouble.MALFORMED),
+    "endless": WrongResponse(endless, "more than 6291456 bytes", Trouble.MALFORMED),
 }
 
 

@@ -332,3 +332,41 @@ def test_source_continues_when_a_listener_raises(recorder: KubernetesRecorder) -
     recorder.server.delete("b")
     recorder.advance(3)
     assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+
+
+MORE_THAN_3 = "more than max-pool-size = 3 nodes (raise max-pool-size, or select nodes by a label)"
+
+
+def test_source_refuses_more_nodes_than_a_list_may_have(recorder: KubernetesRecorder) -> None:
+    recorder.server.put(node("d"))
+    recorder.start(max_pool_size=3)
+    recorder.advance(2)
+    assert recorder.texts == [MORE_THAN_3]
+    assert recorder.lists == []
+    recorder.server.delete("d")
+    recorder.advance(kubernetes.LAST_RETRY)
+    assert recorder.lists == [ABC]
+    assert recorder.source.problem is None
+
+
+def test_source_ends_a_watch_of_more_nodes_than_a_list_may_have(recorder: KubernetesRecorder) -> None:
+    recorder.start(max_pool_size=3)
+    recorder.advance(2)
+    recorder.server.put(node("d"))
+    recorder.advance(0.5)
+    assert recorder.texts == [MORE_THAN_3]
+    assert recorder.server.watches == []
+    recorder.server.delete("d")
+    recorder.advance(kubernetes.LAST_RETRY + SILENCE)
+    assert recorder.source.problem is None
+
+
+def test_source_remembers_deleted_nodes_up_to_the_size_of_a_list(recorder: KubernetesRecorder) -> None:
+    recorder.start(max_pool_size=4)
+    recorder.advance(2)
+    for name in ("d", "e", "f", "g", "h"):
+        recorder.server.put(node(name))
+        recorder.advance(0.5)
+        recorder.server.delete(name)
+        recorder.advance(0.5)
+    assert recorder.source.removed == {"e", "f", "g", "h"}

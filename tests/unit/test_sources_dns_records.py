@@ -93,6 +93,11 @@ def test_invalid_target_omits_no_other_host() -> None:
     assert found.problems == ("host 'we b.example', wanted a name or an address",)
 
 
+def test_problem_of_an_unprintable_host_is_one_line() -> None:
+    found = listing([SRVRecord(10, 1, 80, "a\n"), SRVRecord(10, 2, 80, "a\n"), B], 80, None)
+    assert found.problems == (r"host a\n has weights 1 and 2, wanted one",)
+
+
 def test_listing_is_refused_when_all_records_are_invalid() -> None:
     with pytest.raises(SourceError, match="wanted a name or an address"):
         listing([SRVRecord(10, 1, 80, "\xff")], 80, None)

@@ -79,6 +79,11 @@ def test_invalid_value_keeps_last_valid_member_and_is_a_problem() -> None:
     assert values.listing({"a": '{"weight": 4, "pooled": "yes"}'}).problems == ()
 
 
+def test_problem_of_an_unprintable_key_is_one_line() -> None:
+    problems = Values("/pools").listing({"a\n\x1b": '{"pooled": "maybe"}'}).problems
+    assert problems == (r"key /pools/a\n\x1b: pooled 'maybe' of host a\n\x1b, wanted yes, no or inactive",)
+
+
 def test_host_is_omitted_until_its_first_valid_value() -> None:
     values = Values("/pools/web")
     assert values.listing({"a": "?"}).members == ()

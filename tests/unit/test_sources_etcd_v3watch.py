@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from pybal.sources.base import SourceError, Trouble
+from pybal.sources.etcd.responses import LARGEST
 from pybal.sources.etcd.v3watch import FULL, LAG, PROBE, KeyWatcher
 from pybal.sources.etcd.v3wire import Keys, KeyState, RangeResponse, WatchResponse
 
@@ -189,6 +190,24 @@ def test_watcher_ends_with_the_reason_of_its_watch(running: RunningWatcher) -> N
 def test_canceled_watch_raises_its_reason(running: RunningWatcher) -> None:
     with pytest.raises(SourceError, match="watch ended: no leader"):
         running.member.send(WatchResponse({}, "no leader"))
+
+
+def test_watch_ends_when_its_keys_exceed_the_size_of_a_response(running: RunningWatcher) -> None:
+    half = bytes(LARGEST // 2)
+    running.member.send(WatchResponse({b"/c": KeyState(4, half)}))
+    running.member.send(WatchResponse({b"/c": KeyState(5, half)}))
+    with pytest.raises(SourceError, match="more than 6 MiB of keys, or 12,000"):
+        running.member.send(WatchResponse({b"/d": KeyState(6, half)}))
+    assert len(running.changes) == 2
+
+
+def test_deleted_keys_count_until_the_next_probe(running: RunningWatcher) -> None:
+    half = bytes(LARGEST // 2)
+    for revision, key in enumerate((b"/c", b"/d", b"/e"), 4):
+        running.member.send(WatchResponse({key: KeyState(revision, half)}))
+        running.member.send(WatchResponse({key: KeyState(revision, None)}))
+        running.probe()
+    assert running.ended is None
 
 
 def test_listener_stops_the_watcher(running: RunningWatcher) -> None:

@@ -112,6 +112,13 @@ def test_last_event_of_a_key_in_a_message_wins() -> None:
     assert result(f',"events":[{put},{delete}]') == WatchResponse({b"/p/b": KeyState(4, None)})
 
 
+def test_merged_messages_have_the_last_state_of_each_key() -> None:
+    first = WatchResponse({b"/a": KeyState(4, b"1"), b"/b": KeyState(4, b"1")})
+    last = WatchResponse({b"/a": KeyState(5, None)}, "canceled")
+    found = v3wire.merged([first, last, WatchResponse({}, "later")])
+    assert found == WatchResponse({b"/a": KeyState(5, None), b"/b": KeyState(4, b"1")}, "canceled")
+
+
 def test_canceled_watch_has_ended_even_if_created() -> None:
     assert result(',"canceled":true,"compact_revision":"4"') == WatchResponse({}, "compacted at revision 4")
     reason = "rpc error: code = InvalidArgument desc = etcdserver: user name is empty"

@@ -68,7 +68,7 @@ def test_unschedulable_node_is_cordoned() -> None:
         ("spec", 5, "host a: spec 5, wanted an object"),
         ("spec", {"unschedulable": "yes"}, "host a: unschedulable 'yes', wanted true or false"),
         ("status", None, "host a: status None, wanted an object"),
-        ("status", {"conditions": {}}, "host a: conditions {}, wanted a list"),
+        ("status", {"conditions": {}}, "host a: conditions an object, wanted a list"),
         (
             "status",
             {"conditions": [7, {"type": "Ready", "status": True}]},

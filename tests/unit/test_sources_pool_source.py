@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -174,6 +175,10 @@ def test_saved_list_contains_no_credentials(recorder: PoolRecorder) -> None:
                 "members": [["a", -1, True]],
             }
         ),
+        *(
+            f'{{"version": {VERSION}, "source": "x", "time": "2026-11-20", "members": [["a", 1, true]], "departed": {{"b": {age}}}}}'
+            for age in ("NaN", "Infinity", "-1", '"5"')
+        ),
     ],
 )
 def test_damaged_saved_list_does_not_stop_the_source(text: str, tmp_path: Path) -> None:
@@ -185,9 +190,13 @@ def test_damaged_saved_list_does_not_stop_the_source(text: str, tmp_path: Path) 
     assert recorder.lists == [(A,)]
 
 
-def test_saved_list_of_another_version_is_ignored(tmp_path: Path) -> None:
-    ListCache(tmp_path, "web").path.write_text('{"version": 2}')
-    assert ListCache(tmp_path, "web").read() is None
+def test_saved_list_of_another_version_is_set_aside(tmp_path: Path) -> None:
+    cache = ListCache(tmp_path, "web")
+    cache.path.write_text('{"version": 2}')
+    with pytest.raises(ValueError, match=r"^format version 2 instead of 1 \(written by another PyBal\); kept as "):
+        cache.read()
+    assert cache.read() is None
+    assert cache.path.with_name(f"{cache.path.name}.version-2").read_text() == '{"version": 2}'
 
 
 def test_missing_state_directory_does_not_stop_the_source(tmp_path: Path) -> None:
@@ -229,8 +238,17 @@ def test_source_reports_servers_kept_enabled_by_the_admin_floor() -> None:
     recorder.scripted.listed((Member("a", 1, enabled=False),))
     assert recorder.lists == [(A,)]
     assert recorder.errors == ["etcd://***@conf/pools/web: refused to disable a (set admin-floor = 0 to accept it)"]
-    assert recorder.source.problem == recorder.errors[0]
+    assert (recorder.source.problem, recorder.source.applied) == (recorder.errors[0], "the rest of the list")
     recorder.scripted.listed((A,))
+    assert recorder.source.problem is None
+
+
+def test_source_reports_fewer_enabled_servers_than_the_admin_floor() -> None:
+    recorder = PoolRecorder(None, SourceSettings(URL, admin_floor=3))
+    recorder.list(*FOUR[:2])
+    text = "etcd://***@conf/pools/web: 2 servers enabled, fewer than admin-floor = 3"
+    assert (recorder.source.problem, recorder.source.applied, recorder.lists) == (text, "the whole list", [FOUR[:2]])
+    recorder.list(*FOUR)
     assert recorder.source.problem is None
 
 
@@ -257,6 +275,14 @@ class TestSuccessor:
         successor = PoolRecorder(None, SourceSettings(URL), FOUR)
         successor.list(*FOUR)
         assert successor.lists == [FOUR]
+
+    def test_settings_of_a_successor_are_in_force_before_its_first_list(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        first = PoolRecorder(None, SourceSettings(URL, admin_floor=3), FOUR, replaced=recorder)
+        PoolRecorder(None, SourceSettings(URL, admin_floor=4), FOUR, replaced=first)
+        recorder.list(*FOUR[:3], replace(FOUR[3], enabled=False))
+        assert recorder.lists == [FOUR]
+        assert "refused to disable d" in str(recorder.source.problem)
 
     def test_successor_does_not_use_the_saved_list(self, recorder: PoolRecorder) -> None:
         recorder.scripted.listed(FOUR)

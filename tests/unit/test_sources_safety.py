@@ -131,6 +131,7 @@ def test_admin_floor_keeps_enabled_servers_up_to_its_number() -> None:
     settings = replace(SETTINGS, admin_floor=2)
     assert checked((a, b, c), disabled(a, b, c), settings) == SafeList((a, b, *disabled(c)), ("web0", "web1"))
     assert checked((a, b, c), (*disabled(a, b), c), settings) == SafeList((a, *disabled(b), c), ("web0",))
+    assert checked((a, b, c), (a, *disabled(b, c)), settings) == SafeList((a, b, *disabled(c)), ("web1",))
     assert checked((a, b, c), (*disabled(a), b, c), settings) == SafeList((*disabled(a), b, c))
 
 
@@ -155,3 +156,30 @@ def test_unsure_hosts_stay_as_in_the_pool() -> None:
     new = NewList((*disabled(SIXTEEN[0]), *SIXTEEN[2:4], *disabled(SIXTEEN[9])), unsure=unsure)
     expected = (SIXTEEN[0], *SIXTEEN[2:4], *disabled(SIXTEEN[9]), SIXTEEN[1])
     assert accepted(safe_list(pool, new, SETTINGS)) == expected
+
+
+def test_host_that_an_incomplete_list_declares_out_leaves() -> None:
+    pool = PoolState(SIXTEEN[:3], frozenset(("web0", "web1", "web2")))
+    safe = safe_list(pool, NewList(SIXTEEN[:1], frozenset(("web1",)), incomplete=True), SETTINGS)
+    assert accepted(safe) == (SIXTEEN[0], SIXTEEN[2])
+    assert (safe.departed, safe.obeyed) == (frozenset(), frozenset(("web1",)))
+
+
+def test_departed_and_declared_hosts_are_those_that_were_pooled() -> None:
+    pool = PoolState(SIXTEEN[:4], frozenset(("web0", "web1", "web2")))
+    safe = safe_list(pool, NewList(SIXTEEN[:1], frozenset(("web1", "web3", "web9"))), SETTINGS)
+    assert (safe.departed, safe.obeyed) == (frozenset(("web2",)), frozenset(("web1",)))
+
+
+def test_no_host_departs_with_a_refused_list() -> None:
+    assert checked(SIXTEEN, SEVEN).departed == frozenset()
+
+
+def test_list_of_other_servers_is_refused_despite_allow_empty() -> None:
+    refusal(SIXTEEN[:2], (Member("new"),), replace(SETTINGS, allow_empty=True))
+
+
+def test_host_that_vanishes_again_counts_once() -> None:
+    pool = PoolState(SIXTEEN[:8], frozenset(member.host for member in SIXTEEN[:8]))
+    safe = safe_list(pool, NewList(SIXTEEN[4:8]), SETTINGS, ("web0", "gone"))
+    assert "it lacks 5 of 9 pooled servers (1 of them left within the last 60 s), at most 4 may" in str(safe.refusal)

@@ -16,6 +16,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 
 from pybal.core.model import Member
+from pybal.core.text import printable
 from pybal.sources.formats.entry import Entry, Refused, integer, is_host, member, shown, unique
 from pybal.sources.formats.text import Listing
 
@@ -81,7 +82,7 @@ class Values:
         try:
             member = parse_value(key, text)
         except Refused as refused:
-            problem = f"key {self._directory}/{key}: {refused}"
+            problem = f"key {printable(f'{self._directory}/{key}')}: {refused}"
             known, inactive = (before.member, before.inactive) if before else (None, False)
             if isinstance(refused, NotPooled):
                 known, inactive = replace(known or Member(key), enabled=False), False

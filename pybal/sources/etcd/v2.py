@@ -23,7 +23,7 @@ from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import Authorization
 from pybal.sources.etcd.conftool import MANY, Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
-from pybal.sources.etcd.responses import LARGEST
+from pybal.sources.etcd.responses import LARGEST, check_size, size
 from pybal.sources.etcd.v2client import AddressCache, KeysClient
 from pybal.sources.etcd.v2wire import HistoryLost, Snapshot, Texts
 from pybal.sources.feed import Feed
@@ -135,6 +135,7 @@ class Etcd2Reader:
             texts, index = change.apply(texts, self._path), change.index
             if texts is None:
                 return None, index
+            check_size(sum(size(key, text) for key, text in texts.items()))
             self._report(feed, texts)
             if self._reactor.seconds() >= until:
                 return texts, index

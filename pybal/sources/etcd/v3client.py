@@ -76,13 +76,15 @@ class Gateway:
     ) -> None:
         """Start to watch all keys with a prefix from revision ``start`` on.
 
-        ``received`` gets each message and may raise an exception to end the watch; ``lost`` gets the reason of the end.
+        ``received`` gets the messages that arrive together as one, and may raise an exception to end the watch; ``lost`` gets the
+        reason of the end.
         """
         lines = LineSplitter(LARGEST)
 
         def take(piece: bytes) -> None:
-            for line in lines.feed(piece):
-                received(v3wire.parse_watch(line))
+            # One report lists all keys, so it is not made for each of a hundred changes.
+            if messages := [v3wire.parse_watch(line) for line in lines.feed(piece)]:
+                received(v3wire.merged(messages))
 
         request = self._request("/v3/watch", v3wire.watch_request(prefix, start), {"Grpc-Metadata-hasleader": "true"})
         _checked(await self._client.stream(request, BodyListener(take, lost), TIMEOUT))

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from pybal.sources.base import SourceError, Trouble
+from pybal.sources.etcd.responses import check_size, size
 from pybal.sources.etcd.v3client import TIMEOUT, Gateway
 from pybal.sources.etcd.v3wire import Keys, RangeResponse, WatchResponse, missed
 from pybal.sources.feed import shortened
@@ -54,6 +55,7 @@ class KeyWatcher:
         self._prefix = prefix
         self._found = found
         self._keys = found.keys
+        self._size = _size(found.keys)
         self._clock = clock
         self._random = random
         self._changed = changed
@@ -74,6 +76,9 @@ class KeyWatcher:
         if message.ended:
             raise SourceError(f"watch ended: {message.ended}", Trouble.FAILED)
         if message.keys:
+            before = {key: self._keys[key] for key in message.keys.keys() & self._keys.keys()}
+            self._size += _size(message.keys) - _size(before)
+            check_size(self._size)
             self._keys = {**self._keys, **message.keys}
             try:
                 self._changed(self._keys)
@@ -95,6 +100,7 @@ class KeyWatcher:
             self._found = found
             # Every later read has a higher revision than these deletions.
             self._keys = {key: state for key, state in self._keys.items() if state.value is not None}
+            self._size = _size(self._keys)
             if full:
                 full_at = self._clock.seconds() + FULL
             self._verified()
@@ -122,3 +128,7 @@ class KeyWatcher:
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         return deferLater(self._clock, seconds)
+
+
+def _size(keys: Keys) -> int:
+    return sum(size(key, state.value) for key, state in keys.items())

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from binascii import a2b_base64
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -144,6 +144,12 @@ def parse_watch(line: bytes) -> WatchResponse:
         return WatchResponse(dict(map(_event, result.get("events", ()))))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise malformed(line) from None
+
+
+def merged(messages: Sequence[WatchResponse]) -> WatchResponse:
+    """Return messages in order as one: the last state of each key, and the first reason to end."""
+    keys = {key: state for message in messages for key, state in message.keys.items()}
+    return WatchResponse(keys, next((message.ended for message in messages if message.ended), ""))
 
 
 def parse_error(status: int, body: bytes) -> SourceError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pybal.core.model import Member
+from pybal.core.text import printable
 
 #: Largest IPVS weight, an ``int`` in the kernel.
 HIGHEST_WEIGHT = 2**31 - 1
@@ -47,7 +48,10 @@ class Entry:
 
 
 class Refused(ValueError):  # noqa: N818  # the outcome of a validation
-    """An invalid entry, or an invalid list; the text gives the reason."""
+    """An invalid entry, or an invalid list; the text gives the reason, on one line."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))  # hosts and keys of a source, in alerts
 
 
 class UnknownKeys:
@@ -116,7 +120,8 @@ def integer(digits: str) -> int | float:
 
 def shown(value: object) -> str:
     """Return a value for a message, shortened; an object is a tuple of pairs here."""
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | dict):
         return "a list" if isinstance(value, list) else "an object"
-    text = repr(value)
+    # A text may have megabytes.
+    text = repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

@@ -46,6 +46,7 @@ _STEP = 32
 _LINES_OF_A_STEP = 1000
 _BLOCK = 2**16
 _LONGEST_LINE = 8192
+_LONGEST_ENCODED = 4 * (_LONGEST_LINE + 1)
 _LONGEST_VALUE = 2**14
 _LONGEST_WORD = 300
 
@@ -172,7 +173,8 @@ def _may_be_truncated(data: bytes, form: Format) -> bool:
         return False
     if form is Format.YAML:
         return not yaml_format.is_delimited(data)
-    text = data.rpartition(b"\n")[2].decode("utf-8-sig", "replace").strip()
+    # A longer line is invalid: to decode 4 MiB that are not UTF-8 a second time would take 20 ms.
+    text = data.rpartition(b"\n")[2].strip()[:_LONGEST_ENCODED].decode("utf-8-sig", "replace").strip()
     return _is_entry(text) and _pairs(text) is None
 
 

@@ -39,7 +39,7 @@ from pybal.sources.credentials import SecretFile
 from pybal.sources.feed import Feed
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.members import NodeMembers
-from pybal.sources.kubernetes.wire import Expired, Node, Page
+from pybal.sources.kubernetes.wire import Expired, Node, Nodes, Page
 
 #: Longest requested duration of a watch, in seconds, and the time it may exceed that.
 WATCH, GRACE = 10.0, 2.0
@@ -56,8 +56,8 @@ JITTER = 0.2
 #: Nodes per page, and seconds for all pages. Parsing a page takes 9 ms if a node has 12 KiB.
 PAGE, LISTING = 50, 60.0
 
-#: Largest page and largest event, in bytes: etcd limits a node to 1.5 MiB.
-LARGEST_PAGE, LARGEST_EVENT = 2**24, 2**21
+#: Largest page and largest event, in bytes: 120 KiB for each node; etcd limits one to 1.5 MiB. A page takes at most 40 ms.
+LARGEST_PAGE, LARGEST_EVENT = 6 * 2**20, 2**21
 
 #: Seconds until a failed read is retried: first, and at most.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
@@ -88,8 +88,9 @@ class KubernetesReader:
         self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, random)
         self._nodes: dict[str, Node] = {}
         self._members = NodeMembers(settings)
-        self._deleted: set[str] = set()
-        """Nodes that the server reported as deleted, or without the labels: decisions of the operator."""
+        self._most = settings.max_pool_size
+        self._deleted: dict[str, None] = {}
+        """The last nodes reported as deleted, or without the labels: decisions of the operator."""
         self._version = ""
         self._watch_problems: tuple[str, ...] = ()
         self._expired = False
@@ -123,11 +124,13 @@ class KubernetesReader:
         end = self._clock.seconds() + LISTING
         page = await self._page(limit=PAGE)
         found = dict(page.nodes)
+        self._check_number(found)
         while page.rest:
             if self._clock.seconds() > end:
                 raise SourceError(f"incomplete list after {LISTING:g} s ({len(found)} nodes)", Trouble.SILENT)
             page = await self._page(limit=PAGE, **{"continue": page.rest})
             found.update(page.nodes)
+            self._check_number(found)
         if self._watched:
             self.differences += wire.differences(self._nodes, found, self._version)
         self._watched = False
@@ -177,12 +180,24 @@ class KubernetesReader:
                     changed |= wire.apply(self._nodes, event)
                     self._version = event.version
                     if event.name and event.node is None:
-                        self._deleted.add(event.name)
+                        self._note_deleted(event.name)
+                    self._check_number(self._nodes)
             finally:
                 if changed:
                     self._report(feed)
 
         return apply
+
+    def _note_deleted(self, name: str) -> None:
+        self._deleted[name] = None
+        if len(self._deleted) > self._most:
+            del self._deleted[next(iter(self._deleted))]
+
+    def _check_number(self, nodes: Nodes) -> None:
+        """Raise SourceError for more nodes than a list may have: each event lists them all."""
+        if len(nodes) > self._most:
+            text = f"more than max-pool-size = {self._most} nodes (raise max-pool-size, or select nodes by a label)"
+            raise SourceError(text, Trouble.GROWN)
 
     async def _verify(self, feed: Feed) -> None:
         """Have the server read one node from its store, which confirms the watch before."""
@@ -214,11 +229,12 @@ class KubernetesReader:
 
     def _report(self, feed: Feed) -> None:
         try:
-            self._deleted -= self._nodes.keys()
+            for name in self._deleted.keys() & self._nodes.keys():
+                del self._deleted[name]
             found = self._members.listing(self._nodes, self._clock.seconds())
             problems, removed = (
                 (*found.problems, *self._watch_problems),
-                found.removed | (self._deleted if found.members else frozenset()),
+                found.removed | frozenset(self._deleted if found.members else ()),
             )
             feed.list(replace(found, problems=problems, removed=removed))
         except SourceError as error:
