@@ -183,6 +183,8 @@ class Audit:
 
     def absent(self, service: Service) -> bool:
         """Return whether another program removed a service or emptied it, and it is not restored."""
+        if self._reconciler.fails_to_restore(service):
+            return True
         key = key_of(service)
         reading, intent = self._readings.get(key), self._reconciler.intent(key)
         if reading is None or intent is None or intent.verified or self._repairing or not reading.drift:

@@ -97,7 +97,7 @@ def answer(message: Message) -> Mapping[int, bytes]:
 def outcome(message: Message) -> tuple[int, str]:
     """Return the errno of an ERROR or DONE message (0 for success) and the kernel's text, if any.
 
-    Raises FramingError or struct.error.
+    Raises FramingError.
     """
     if len(message.payload) < _CODE.size:
         return 0, ""
@@ -108,6 +108,8 @@ def outcome(message: Message) -> tuple[int, str]:
         return -code, ""
     at = _CODE.size + _HEADER.size
     if not message.flags & CAPPED:  # the whole request precedes the attributes
+        if len(message.payload) < at:
+            raise FramingError("truncated netlink error")
         (length, *_) = _HEADER.unpack_from(message.payload, _CODE.size)
         at = _CODE.size + length + -length % 4
     return -code, attributes(message.payload[at:]).get(ERROR_TEXT, b"").rstrip(b"\0").decode(errors="replace")

@@ -106,7 +106,10 @@ def _service(key: ServiceKey, options: Mapping[str, str]) -> VirtualService:
         flags |= SCHEDULER_FLAGS[name]
     persistence = None
     if "-p" in options:
-        length = _length(options["-M"]) if "-M" in options else (128 if key.ipv6 else 32)
+        longest = 128 if key.ipv6 else 32
+        length = _length(options["-M"]) if "-M" in options else longest
+        if not 0 <= length <= longest:
+            raise ValueError(options["-M"])
         persistence = Persistence(int(options["-p"]), length, options.get("--pe", ""))
     return VirtualService(key, options["-s"], flags, persistence)
 
@@ -119,7 +122,7 @@ def _destination(options: Mapping[str, str]) -> Destination:
     address, port = _endpoint(options["-r"])
     (forward,) = (each for letter, each in _FORWARDS.items() if letter in options)
     tunnel = Tunnel()
-    if "--tun-type" in options:
+    if forward is Forward.TUNNEL and "--tun-type" in options:
         checksums = [flags for word, flags in _CHECKSUMS.items() if word in options]
         kind = Encapsulation[options["--tun-type"].upper()]
         tunnel = Tunnel(kind, int(options.get("--tun-port", 0)), *checksums)

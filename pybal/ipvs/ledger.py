@@ -25,10 +25,13 @@ from twisted.python.failure import Failure as TwistedFailure
 
 from pybal.core.model import Alert
 from pybal.ipvs.model import MAX_U32, Key, Mark, ServiceKey
-from pybal.runtime import atomic_file
+from pybal.runtime import atomic_file, regular_file
+from pybal.runtime.state_file import versioned
 from pybal.runtime.workers import Workers
 
 VERSION = 1
+LARGEST = 1 << 24
+"""Bytes of the file, at most: those of 100,000 services."""
 
 
 PATIENCE = 1.0
@@ -175,7 +178,9 @@ class Ledger:
 
     def _read(self, file: Path) -> None:
         try:
-            self._names = dict(map(_decoded, _entries(json.loads(file.read_bytes()))))
+            read = json.loads(regular_file.read(file, LARGEST))
+            document = versioned(file, read, VERSION, set_aside=self._file is not None)
+            self._names = dict(map(_decoded, _entries(document)))
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -201,9 +206,7 @@ def _encoded_key(key: ServiceKey) -> dict[str, object]:
     return {"protocol": key.protocol, "address": str(key.address), "port": key.port}
 
 
-def _entries(document: object) -> list[object]:
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError(f"unsupported version, expected {VERSION}")
+def _entries(document: Mapping[str, object]) -> list[object]:
     entries = document["services"]
     if not isinstance(entries, list):
         raise TypeError("services is not a list")

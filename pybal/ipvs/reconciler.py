@@ -250,6 +250,14 @@ class Reconciler:
         intent = self.intent(key_of(service))
         return intent is not None and intent.verified
 
+    def fails_to_restore(self, service: Service) -> bool:
+        """Return whether the table has no server of a service that should serve, because a write failed."""
+        key = key_of(service)
+        goal, seen = self._goals.get(key), self._writer.seen(key)
+        if goal is None or goal.wanted is None or not goal.problem:
+            return False
+        return goal.wanted[1].serves and not (seen and seen.serves)
+
     def retired(self) -> Mapping[ServiceKey, Retired]:
         """Return the services that are being removed."""
         now = self._clock.seconds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -13,7 +14,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from pybal.core.model import Alert, IPProtocol, Service, Severity
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, Traffic, entry, key_of
+from pybal.ipvs.model import Command, Destination, Failure, Op, ServiceKey, TableEntry, Traffic, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.immediate import result_of
 
@@ -28,7 +29,7 @@ class CountingTable(MemoryBackend):
     def __init__(self) -> None:
         super().__init__()
         self.reads: list[ServiceKey] = []
-        self.gone = False
+        self.gone = self.full = False
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         if self.gone:
@@ -36,8 +37,11 @@ class CountingTable(MemoryBackend):
         self.reads.append(key)
         return super().read(key)
 
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        return tuple(Failure(each, errno.ENOMEM, "no memory") for each in ops) if self.full else super().apply(ops)
+
     def meddle(self, *ops: Op) -> None:
-        assert self.apply(ops) == ()
+        assert super().apply(ops) == ()
 
 
 def destination(address: IPv4Address, weight: int = 10) -> Destination:
@@ -179,6 +183,36 @@ def test_removed_service_is_repaired_and_never_absent_with_repair() -> None:
     services.table.meddle(op(Command.DELETE_SERVICE, WEB))
     services.round()
     assert (services.audit.absent(WEB), services.table.table() == services.wanted) == (False, True)
+    services.end()
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        (op(Command.DELETE_SERVICE, WEB),),
+        (op(Command.DELETE, WEB, destination(A)), op(Command.DELETE, WEB, destination(B))),
+    ],
+)
+def test_service_that_cannot_be_restored_is_absent_until_it_is(ops: Sequence[Op]) -> None:
+    services = AuditedServices()
+    services.table.full = True
+    services.table.meddle(*ops)
+    services.round()
+    assert (services.audit.absent(WEB), services.audit.absent(TEXT)) == (True, False)
+    services.table.full = False
+    services.round()
+    assert (services.audit.absent(WEB), services.table.table() == services.wanted) == (False, True)
+    services.end()
+
+
+def test_service_whose_change_is_refused_is_not_absent() -> None:
+    services = AuditedServices()
+    services.table.full = True
+    services.reconciler.want(WEB, {A: 10, C: 10})
+    services.round()
+    assert not services.reconciler.is_verified(WEB)
+    assert not services.audit.absent(WEB)
+    services.table.full = False
     services.end()
 
 

@@ -109,6 +109,8 @@ def test_empty_output_is_an_empty_table() -> None:
         "-a -t 10.2.1.9:80 -r 10.0.0.11:80 -g -w 1",
         "-a -t 10.2.1.1:81 -r 10.0.0.11:80 -w 1",
         "-a -t 10.2.1.1:81 -r 10.0.0.11:80 -g -w",
+        "-A -t 10.2.1.1:80 -s rr -p 300 -M 64",
+        "-A -t [fd00::1]:80 -s rr -p 300 -M 129",
         "usage",
     ],
 )
@@ -123,3 +125,11 @@ def test_invalid_list_of_thresholds_raises_an_error_that_shows_it() -> None:
         ValueError, match=r"^unexpected output of ipvsadm -Ln --thresholds: '  -> 10\.0\.0\.11:80 x y'$"
     ):
         table(SAVED, "\n\n\nTCP  10.2.1.1:80 sh\n  -> 10.0.0.11:80 x y\n")
+
+
+def test_tunnel_options_of_another_method_are_ignored() -> None:
+    saved = (
+        "-A -t 10.2.1.1:80 -s rr\n-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 1 --tun-type gue --tun-port 5 --tun-nocsum\n"
+    )
+    (entry,) = table(saved, "").values()
+    assert [each.tunnel for each in entry.destinations.values()] == [Tunnel()]

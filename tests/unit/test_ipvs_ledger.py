@@ -80,8 +80,11 @@ def test_unchanged_ledger_is_not_written_again(file: Path) -> None:
     ("text", "reason"),
     [
         ("", "Expecting value: line 1 column 1 (char 0)"),
-        ("[]", "unsupported version, expected 1"),
-        (f'{{"version": 2, "services": [{GOOD}]}}', "unsupported version, expected 1"),
+        ("[]", "not a file of version 1"),
+        (
+            f'{{"version": 2, "services": [{GOOD}]}}',
+            "format version 2 instead of 1 (written by another PyBal); kept as ",
+        ),
         ('{"version": 1}', "'services'"),
         (f'{{"version": 1, "services": {GOOD}}}', "services is not a list"),
         (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1.1"}), "service {'name': 'web', "),
@@ -105,6 +108,14 @@ def test_invalid_file_is_ignored_and_logged(file: Path, text: str, reason: str) 
     ledger.enter({WEB: "web"})
     assert ledger.problem == ""
     assert Ledger(file).names == {WEB: "web"}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_ledger_of_another_version_is_set_aside_unless_dry_run(file: Path, *, dry_run: bool) -> None:
+    file.write_text('{"version": 2}')
+    Ledger(file, dry_run=dry_run)
+    assert file.exists() == dry_run
+    assert file.with_name(f"{file.name}.version-2").exists() != dry_run
 
 
 @given(st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode))

@@ -324,6 +324,42 @@ def test_goal_is_kept_while_the_table_cannot_be_reached(
     assert clock.getDelayedCalls() == []
 
 
+def test_service_is_read_again_when_the_table_failed_for_another(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.broken = "IPVS is gone"
+    reconciler.want(TEXT, {A: 10})
+    reconciler.want(WEB, {A: 10})
+    clock.advance(0)
+    table.broken = ""
+    table.meddle(Op(Command.DELETE_SERVICE, entry(WEB, {}).service))  # a module was reloaded
+    clock.advance(1)
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+
+
+def test_service_that_should_have_no_server_does_not_fail_to_restore(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.broken = "IPVS is gone"
+    pursue(reconciler, clock, WEB, {A: 0})
+    assert not reconciler.fails_to_restore(WEB)
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert reconciler.fails_to_restore(WEB)
+    reconciler.stop()
+
+
+def test_alert_begins_with_the_first_of_several_failures(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.broken = "IPVS is gone"
+    pursue(reconciler, clock, WEB, {A: 10})
+    clock.pump([1, 0, 2, 0])
+    assert [alert.text for alert in reconciler.alerts()] == ["IPVS is gone (for 3 s)"]
+    reconciler.stop()
+
+
 def test_applied_part_of_a_broken_batch_is_not_repeated(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
@@ -573,12 +609,34 @@ def test_service_that_a_freeze_keeps_out_of_ipvs_is_critical(clock: Clock, recon
     assert reconciler.alerts() == ()
 
 
+def test_service_that_a_frozen_table_has_or_may_have_is_not_critical(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.meddle(*made(WEB, {A: 5}))
+    result_of(reconciler.adopt([WEB, TEXT]))
+    reconciler.want(TEXT, {A: 10})
+    assert reconciler.alerts() == (), "to be written at the end of this turn"
+    clock.advance(0)
+    reconciler.freeze()
+    reconciler.want(WEB, {A: 10})
+    reconciler.want(replace(WEB, name="unread", port=8080), {A: 10})
+    assert reconciler.alerts() == ()
+
+
 def test_freeze_suspends_pending_goals_also_at_stop(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     reconciler.want(WEB, {A: 10})
     reconciler.freeze()
     clock.advance(60)
     reconciler.stop()
     assert table.batches == []
+    assert clock.getDelayedCalls() == []
+
+
+def test_write_that_fails_at_the_stop_is_not_retried(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+    table.refused = {A}
+    reconciler.want(WEB, {A: 10})
+    reconciler.stop()
+    assert len(table.batches) > 0
     assert clock.getDelayedCalls() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -133,6 +134,18 @@ def test_service_removed_while_stopped_is_retired_at_the_start(scene: Restarting
     scene.end()
 
 
+def test_service_of_the_configuration_is_not_retired_before_its_first_list(scene: RestartingDaemon) -> None:
+    scene.restart(WEB)
+    before = scene.held()
+    reconciler = Reconciler(scene.table, scene.clock, ledger=Ledger(scene.file), grace=GRACE)
+    result_of(reconciler.adopt([WEB]))
+    reconciler.retire_leftovers()
+    scene.turn()
+    assert (reconciler.retired(), scene.held()) == ({}, before)
+    reconciler.stop()
+    scene.end()
+
+
 def test_interrupted_drain_starts_again(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.restart()
@@ -172,6 +185,28 @@ def test_second_retirement_does_not_extend_the_grace(scene: RestartingDaemon) ->
     scene.turn()
     scene.clock.advance(20)
     scene.reconciler.retire(KEY, "web")
+    scene.clock.advance(10)
+    assert scene.held() == []
+    scene.end()
+
+
+def test_service_that_drains_is_not_compared(scene: RestartingDaemon) -> None:
+    scene.restart(WEB)
+    assert result_of(scene.reconciler.compare(KEY)) is not None
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    assert result_of(scene.reconciler.compare(KEY)) is None
+    scene.end()
+
+
+def test_repair_of_a_drain_does_not_extend_the_grace(scene: RestartingDaemon) -> None:
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    scene.clock.advance(20)
+    scene.reconciler.repair(KEY)
+    scene.clock.advance(0)
+    assert scene.held() == DRAINED
     scene.clock.advance(10)
     assert scene.held() == []
     scene.end()
@@ -245,24 +280,35 @@ def test_service_without_a_list_is_retired(scene: RestartingDaemon) -> None:
 
 
 class UndeletableTable(MemoryBackend):
-    """A table that refuses to delete services."""
+    """A table that refuses to delete services, or that breaks instead."""
 
-    stubborn = True
+    def __init__(self, *, breaks: bool) -> None:
+        super().__init__()
+        self.stubborn = True
+        self.breaks = breaks
 
+    @override
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
-        if self.stubborn and any(op.command is Command.DELETE_SERVICE for op in ops):
+        deletions = [op for op in ops if self.stubborn and op.command is Command.DELETE_SERVICE]
+        if deletions and self.breaks:
             raise BackendError("IPVS is gone")
-        return super().apply(ops)
+        refused = tuple(Failure(op, errno.EBUSY, "Device or resource busy") for op in deletions)
+        return *refused, *super().apply([op for op in ops if op not in deletions])
 
 
-def test_failed_deletion_raises_an_alert_and_is_retried(tmp_path: Path) -> None:
-    table, clock, ledger = UndeletableTable(), Clock(), Ledger(tmp_path / "ledger")
+@pytest.mark.parametrize(
+    ("breaks", "reason"),
+    [(True, "IPVS is gone"), (False, "ipvsadm -D -t 10.2.1.1:80: Device or resource busy")],
+    ids=["table breaks", "table refuses"],
+)
+def test_failed_deletion_raises_an_alert_and_is_retried(tmp_path: Path, breaks: bool, reason: str) -> None:
+    table, clock, ledger = UndeletableTable(breaks=breaks), Clock(), Ledger(tmp_path / "ledger")
     reconciler = Reconciler(table, clock, ledger=ledger)
     reconciler.want(WEB, {A: 10})
     clock.advance(0)
     reconciler.retire(KEY, "web")
     clock.advance(0)
-    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone (for 0 s)"),)
+    assert reconciler.alerts() == (Alert("web", "ipvs", f"{reason} (for 0 s)"),)
     assert ledger.names == {KEY: "web"}
     table.stubborn = False
     clock.advance(1)

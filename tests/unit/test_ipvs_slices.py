@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from typing_extensions import override
 
 from pybal.core.model import Address, Alert, IPProtocol, Service
@@ -37,11 +38,13 @@ class CostlyTable(MemoryBackend):
         super().__init__()
         self.turns: list[list[Op]] = [[]]
         self.broken = ""
+        self.failures = 0
         self._clock = clock
         self._seconds = seconds
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         if self.broken:
+            self.failures += 1
             raise BackendError(self.broken)
         self.turns[-1] += ops
         self._clock.rightNow += self._seconds * len(ops)
@@ -91,6 +94,17 @@ def test_turn_of_many_services_writes_at_most_160_operations(table: CostlyTable,
     assert max(map(len, table.turns)) <= 160
     written = dict.fromkeys(op.key for turn in table.turns for op in turn)
     assert list(written) == [key_of(service) for service in SERVICES]
+
+
+def test_first_services_are_verified_before_the_last_are_written(table: CostlyTable, reconciler: Reconciler) -> None:
+    for service in SERVICES:
+        reconciler.want(service, many(9))
+    for _ in range(6):
+        table.turn()
+    assert reconciler.verified("web0")
+    assert not reconciler.verified("web99")
+    table.run()
+    assert reconciler.verified("web99")
 
 
 def test_turn_ends_when_its_time_is_spent(clock: TurningClock) -> None:
@@ -187,16 +201,31 @@ def test_service_is_written_while_another_one_is_read(clock: TurningClock) -> No
     reconciler.stop()
 
 
-def test_goal_set_during_a_write_is_written_after_it(table: CostlyTable, reconciler: Reconciler) -> None:
-    reconciler.want(WEB, many(300))
+def test_service_written_while_it_is_compared_has_not_drifted(clock: TurningClock) -> None:
+    table = TableReadInSteps(clock)
+    reconciler = Reconciler(table, clock)
+    reconciler.want(WEB, {A: 1})
+    clock.settle()
+    comparing = Deferred.fromCoroutine(reconciler.compare(key_of(WEB)))
+    reconciler.amend(WEB, {A: None, B: 1})
+    clock.settle()
+    assert comparing.called
+    assert comparing.result is None
+    assert reconciler.verified("web")
+    reconciler.stop()
+
+
+@pytest.mark.parametrize("count", [300, 1000], ids=["small", "large"])
+def test_goal_set_during_a_write_is_written_after_it(table: CostlyTable, reconciler: Reconciler, count: int) -> None:
+    reconciler.want(WEB, many(count))
     table.turn()
     reconciler.amend(WEB, {A: 7, IPv4Address("10.1.0.0"): None})
     assert not reconciler.verified("web")
     table.run()
-    expected = {**many(300), A: 7}
+    expected = {**many(count), A: 7}
     del expected[IPv4Address("10.1.0.0")]
     assert table.read(key_of(WEB)) == entry(WEB, expected)
-    assert sum(map(len, table.turns)) == 303
+    assert sum(map(len, table.turns)) == count + 3
     assert reconciler.verified("web")
 
 
@@ -212,6 +241,45 @@ def test_freeze_interrupts_a_write_and_thaw_completes_it(table: CostlyTable, rec
     assert table.read(key_of(WEB)) == entry(WEB, many(300))
     assert sum(map(len, table.turns)) == 301
     assert reconciler.verified("web")
+
+
+def test_freeze_ends_the_share_of_a_service_in_progress(clock: TurningClock) -> None:
+    table = CostlyTable(clock, 0.0005)
+    reconciler = Reconciler(table, clock)
+    reconciler.want(WEB, many(300))
+    table.turn()
+    reconciler.freeze()
+    written = sum(map(len, table.turns))
+    table.run()
+    assert sum(map(len, table.turns)) == written < 128
+    reconciler.stop()
+
+
+def test_thaw_writes_the_goal_set_while_frozen_and_not_the_interrupted_one(
+    table: CostlyTable, reconciler: Reconciler
+) -> None:
+    reconciler.want(WEB, many(300))
+    table.turn()
+    reconciler.freeze()
+    reconciler.want(WEB, {A: 1})
+    reconciler.thaw()
+    table.turns.append([])
+    before = len(table.turns)
+    table.run()
+    added = [op for turn in table.turns[before:] for op in turn if op.command is Command.ADD]
+    assert len(added) == 1
+    assert table.read(key_of(WEB)) == entry(WEB, {A: 1})
+
+
+def test_freeze_keeps_the_services_whose_batch_has_not_begun(table: CostlyTable, reconciler: Reconciler) -> None:
+    for service in SERVICES[:4]:
+        reconciler.want(service, many(300))
+    table.turn()
+    reconciler.freeze()
+    table.run()
+    reconciler.thaw()
+    table.run()
+    assert table.table() == {key_of(service): entry(service, many(300)) for service in SERVICES[:4]}
 
 
 def test_stop_completes_a_write(table: CostlyTable, clock: TurningClock) -> None:
@@ -238,6 +306,39 @@ def test_failure_half_way_reads_the_service_again(
     table.run()
     assert table.read(key_of(WEB)) == entry(WEB, many(300))
     assert reconciler.alerts() == ()
+
+
+def test_table_that_fails_is_called_once_for_all_services_that_wait(
+    table: CostlyTable, clock: TurningClock, reconciler: Reconciler
+) -> None:
+    table.broken = "IPVS is gone"
+    for service in SERVICES:
+        reconciler.want(service, many(9))
+    table.turn()
+    table.turn()
+    assert table.failures == 1
+    assert len(reconciler.alerts()) == 100
+    table.broken = ""
+    clock.advance(1)
+    table.run()
+    assert table.table() == {key_of(service): entry(service, many(9)) for service in SERVICES}
+    assert reconciler.alerts() == ()
+
+
+def test_service_retired_during_a_write_is_drained_once(clock: TurningClock) -> None:
+    table = CostlyTable(clock)
+    reconciler = Reconciler(table, clock, grace=30.0)
+    reconciler.want(WEB, many(300))
+    table.turn()
+    with capturedLogs() as events:
+        reconciler.retire(key_of(WEB), "web")
+        table.run()
+    draining = "tcp 10.2.1.1:80 removed from the configuration; draining, deleting in 30 s"
+    assert [formatEvent(event) for event in events].count(draining) == 1
+    clock.advance(30)
+    table.run()
+    assert table.table() == {}
+    reconciler.stop()
 
 
 class ThreadedReconciler:
@@ -457,4 +558,26 @@ def test_stop_waits_until_the_ledger_is_stored(tmp_path: Path) -> None:
     scene.disk.make_all()
     assert stopped.called
     assert Ledger(scene.file).names == {key_of(WEB): "web"}
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_stop_waits_until_a_deletion_is_in_the_ledger(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.want(WEB, {A: 1})
+    scene.disk.make()
+    scene.reconciler.retire(key_of(WEB), "web")
+    scene.clock.advance(0)
+    stopped = scene.reconciler.stop()
+    assert (scene.table.table(), stopped.called) == ({}, False)
+    scene.disk.make_all()
+    assert stopped.called
+    assert Ledger(scene.file).names == {}
+
+
+def test_stop_does_not_repeat_the_failed_write_of_a_ledger(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.file.mkdir()
+    scene.want(WEB, {A: 1})
+    scene.disk.make()
+    scene.reconciler.stop()
     assert scene.clock.getDelayedCalls() == []
