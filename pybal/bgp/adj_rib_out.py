@@ -84,7 +84,7 @@ class AdjRIBOut:
         self.down()
         self.established = True
         self.in_flight = {prefix: InFlight(held, now + WIRE_SECONDS) for prefix, held in self._held.items()}
-        self._dirty = dict.fromkeys([*self.goal, *self._held])
+        self._dirty = dict.fromkeys(self.goal)  # the event or the deadline of each other route marks it dirty
 
     def down(self) -> None:
         """Record that the session ended: the peer holds no route."""
@@ -174,17 +174,13 @@ class AdjRIBOut:
         self._dirty[change.prefix] = None
 
     def verify(self, now: float) -> None:
-        """Compare the wire with the goal, and mark the prefixes that differ for :meth:`due`."""
+        """Mark the prefixes whose change is overdue for :meth:`due`: an event or an update may have been lost."""
         if not self.established:
             return
         for prefix in [prefix for prefix, flight in self.in_flight.items() if flight.deadline <= now]:
             self._overdue(prefix)
         for prefix in [p for p in self.attempts if p not in self.in_flight and self.wire.get(p) == self.goal.get(p)]:
             del self.attempts[prefix]  # the goal changed to the state of the wire
-        # Compare the whole goal: an event may have been lost.
-        for prefix in {**self.goal, **self.wire}:
-            if self.wire.get(prefix) != self.goal.get(prefix) and prefix not in self.in_flight:
-                self._dirty[prefix] = None
 
     def _overdue(self, prefix: Prefix) -> None:
         flight = self.in_flight.pop(prefix)

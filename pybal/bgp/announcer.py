@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pybal.bgp.model import Announcement
-from pybal.bgp.verdict import Drain, Memory, Standing, Verdict, announced, decide
+from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.settings import BGPSettings
 from pybal.core.model import Address
 from pybal.runtime.activity import Activity
@@ -21,6 +21,29 @@ class AnnouncementSink(Protocol):
     """The receiver of the goal; each goal replaces the last one."""
 
     def announce(self, announcements: Iterable[Announcement]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything on which a decision depends, besides the decisions before.
+
+    ``forgotten`` are services of which the memory was dropped since the last decision; ``now`` is in monotonic seconds.
+    """
+
+    standings: Sequence[Standing]
+    advertised: Sequence[Address]
+    drains: Mapping[Address | None, Drain]
+    settings: BGPSettings
+    forgotten: Collection[str]
+    now: float
+
+
+Record = Callable[[Inputs, Decided], None]
+"""Receives each decision with its inputs."""
+
+
+def unrecorded(_inputs: Inputs, _decided: Decided) -> None:
+    """Record nothing."""
 
 
 class Announcer:
@@ -40,6 +63,7 @@ class Announcer:
         clock: IReactorTime,
         advertised: Iterable[Address] = (),
         dry_run: bool = False,
+        record: Record = unrecorded,
     ) -> None:
         self.verdicts: Sequence[Verdict] = ()
         """One for each VIP; VIPs of services come first."""
@@ -51,6 +75,8 @@ class Announcer:
         self._advertised = tuple(advertised)
         self._verb = "Would announce" if dry_run else "Announcing"
         self._memory = Memory()
+        self._forgotten: dict[str, None] = {}
+        self._record = record
         self._goal: tuple[Announcement, ...] = ()
         self._activity = Activity("decision about BGP announcements", self._decide, clock)
         self._running = False
@@ -74,6 +100,7 @@ class Announcer:
         """Apply other settings; services named in ``new`` replace earlier services of the same name."""
         self._settings, self._advertised = settings, tuple(advertised)
         self._memory = self._without(new)
+        self._forgotten |= dict.fromkeys(new)
         self.changed()
 
     def foresee(
@@ -101,16 +128,20 @@ class Announcer:
 
     def _decide(self) -> float | None:
         """Decide, and return the seconds until the time alone changes the decision, if it does."""
+        standings, now = tuple(self._gather()), self._clock.seconds()
         decided = decide(
-            self._gather(),
+            standings,
             self._advertised,
             drains=self.drains,
             settings=self._settings,
             memory=self._memory,
-            now=self._clock.seconds(),
+            now=now,
         )
         before = {verdict.vip: verdict for verdict in self.verdicts}
         self.verdicts, self._memory = tuple(decided.verdicts), decided.memory
+        inputs = Inputs(standings, self._advertised, dict(self.drains), self._settings, tuple(self._forgotten), now)
+        self._forgotten.clear()
+        self._record(inputs, decided)
         for verdict in self.verdicts:
             self._log_change(before.pop(verdict.vip, None), verdict)
         for verdict in before.values():

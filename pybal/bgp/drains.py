@@ -1,5 +1,7 @@
 """The file of the drains that outlive the daemon: replaced atomically, refused if any part is invalid.
 
+A file of another version with drains is refused, too, and not set aside: VIPs would be announced that an operator has drained.
+
 ====================  ==================================================
 ``version``           1
 ``drains``            a list of objects with these keys and no others:
@@ -22,12 +24,15 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.bgp.verdict import Drain
 from pybal.core.model import Address
-from pybal.runtime import atomic_file
+from pybal.runtime import atomic_file, regular_file
+from pybal.runtime.state_file import versioned
 from pybal.runtime.workers import Threads
 
 T = TypeVar("T")
 
 VERSION = 1
+LARGEST = 1 << 22
+"""Bytes of the file, at most."""
 _KEYS = frozenset(("vip", "by", "reason"))
 
 
@@ -75,13 +80,17 @@ class DrainsFile:
 def read(file: Path, now: float) -> Mapping[Address | None, Drain]:
     """Return the drains by VIP, all started ``now``; empty without a file. Raises :class:`DrainError`."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = regular_file.read(file, LARGEST).decode()
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise DrainError(f"{file}: {getattr(error, 'strerror', '') or 'not UTF-8'}") from error
     try:
-        return {drain.vip: drain for drain in _drains(json.loads(text), now)}
+        document = json.loads(text)
+        if _is_empty(document):
+            return {}
+        document = versioned(file, document, VERSION, set_aside=False)
+        return {drain.vip: drain for drain in _drains(document, now)}
     except (ValueError, RecursionError) as error:
         raise DrainError(f"{file}: {error}; not announcing (correct or remove this file)") from error
 
@@ -99,8 +108,13 @@ def write(file: Path, drains: Iterable[Drain]) -> None:
         raise DrainError(f"{file}: {error.strerror}") from error
 
 
-def _drains(document: object, now: float) -> Iterator[Drain]:
-    if not isinstance(document, dict) or document.get("version") != VERSION or document.keys() != {"version", "drains"}:
+def _is_empty(document: object) -> bool:
+    """Return whether a file of any version lists no drain."""
+    return isinstance(document, dict) and type(document.get("version")) is int and document.get("drains") == []
+
+
+def _drains(document: Mapping[str, object], now: float) -> Iterator[Drain]:
+    if document.keys() != {"version", "drains"}:
         raise ValueError(f"not a drains file of version {VERSION}")
     if not isinstance(document["drains"], list):
         raise ValueError("'drains' is not a list")  # noqa: TRY004  # invalid is the file

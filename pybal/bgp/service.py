@@ -11,16 +11,18 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 
 from pybal.bgp import drains
-from pybal.bgp.announcer import AnnouncementSink, Announcer
+from pybal.bgp.announcer import AnnouncementSink, Announcer, Record, unrecorded
 from pybal.bgp.delivery import Delivery, Unsent, deliveries
 from pybal.bgp.exabgp import arguments
+from pybal.bgp.exabgp.child import Child
+from pybal.bgp.exabgp.run import ChildProcess
 from pybal.bgp.model import Announcement, Session
-from pybal.bgp.speaker import Speaker, SpeakerError
+from pybal.bgp.speaker import PASSWORD_THREADS, Speaker, SpeakerError
 from pybal.bgp.verdict import FLAPS, Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
 from pybal.runtime.reactor import HeartbeatReactor
-from pybal.runtime.workers import Threads, Workers
+from pybal.runtime.workers import MakeWorkers, Threads, Workers
 
 
 class BGPSpeaker(AnnouncementSink, Protocol):
@@ -78,7 +80,8 @@ class BGPService:
 
     ``pool`` returns the pool of a service, ``verified`` whether IPVS holds its wanted state, ``absent`` whether another
     program removed it from IPVS; call :meth:`changed` when the result of one changes. ``runtime`` is a directory for sockets and temporary files, ``state`` one for files that
-    outlive the daemon, if any. ``files`` (one thread) reads and writes these, ``names`` looks up our user.
+    outlive the daemon, if any. ``files`` (one thread) reads and writes these, ``names`` looks up our user. ``workers``
+    makes other threads, ``spawn`` starts ExaBGP. ``record`` receives each decision.
     """
 
     def __init__(
@@ -96,6 +99,9 @@ class BGPService:
         absent: Callable[[Service], bool] = lambda _service: False,
         files: Threads | None = None,
         names: Threads | None = None,
+        workers: MakeWorkers = Workers,
+        spawn: Callable[..., ChildProcess] = Child,
+        record: Record = unrecorded,
     ) -> None:
         self._services = _announced(settings)
         self._pool = pool
@@ -103,16 +109,25 @@ class BGPService:
         self._frozen = frozen
         self._absent = absent
         self._reactor = reactor
-        files = files or Workers("drains", 1, reactor)
+        files = files or workers("drains", 1, reactor)
         self._drains_file = drains.DrainsFile(state / "drains.json", files, reactor) if state else None
-        self._names = names or Workers("bgp-user", 1, reactor)
+        self._names = names or workers("bgp-user", 1, reactor)
         self._dry_run = settings.dry_run
         self._standings: dict[str, Standing] = {}
         self._speaker_started = self._stopped = False
         self._speaker: BGPSpeaker = (
             DryRunSpeaker()
             if settings.dry_run
-            else Speaker(bgp, reactor=reactor, directory=runtime / "bgp", random=random, changed=lambda: None)
+            else Speaker(
+                bgp,
+                reactor=reactor,
+                directory=runtime / "bgp",
+                random=random,
+                changed=lambda: None,
+                spawn=spawn,
+                threads=workers("passwords", PASSWORD_THREADS, reactor),
+                files=workers("exabgp", 1, reactor),
+            )
         )
         self._announcer = Announcer(
             bgp,
@@ -121,6 +136,7 @@ class BGPService:
             clock=reactor,
             advertised=_advertised(settings),
             dry_run=settings.dry_run,
+            record=record,
         )
         self.changed = self._announcer.changed
 

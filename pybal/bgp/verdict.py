@@ -153,7 +153,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _ServicePast:
+class ServicePast:
     """``listed``: time of the first list. ``low``: too few servers. ``enough``: time since enough serve."""
 
     listed: float | None = None
@@ -162,7 +162,7 @@ class _ServicePast:
 
 
 @dataclass(frozen=True, slots=True)
-class _VIPPast:
+class VIPPast:
     """The last decision on the VIP.
 
     ``seen``: time of the first one. ``withdrawn``: the conclusive reason of the last withdrawal. ``ready``: time since which
@@ -190,26 +190,26 @@ class _VIPPast:
         rests = self.flaps and (self.announced or self.why in _CONCLUSIVE)
         return self.since + QUIET_SECONDS if rests else None
 
-    def at(self, now: float) -> _VIPPast:
+    def at(self, now: float) -> VIPPast:
         """Return the past as it counts now."""
         return self if self.quiet_at is None or now < self.quiet_at else replace(self, flaps=0)
 
-    def after(self, verdict: Verdict, ready: float | None) -> _VIPPast:
+    def after(self, verdict: Verdict, ready: float | None) -> VIPPast:
         """Return the past after a verdict."""
         announced, withdrawn, flaps = verdict.announcement is not None, self.withdrawn, self.flaps
         if announced:
             withdrawn = None
         elif self.announced and verdict.why in _CONCLUSIVE:
             withdrawn, flaps = verdict.why, flaps + 1
-        return _VIPPast(self.seen, verdict.since, announced, verdict.why, withdrawn, ready, flaps)
+        return VIPPast(self.seen, verdict.since, announced, verdict.why, withdrawn, ready, flaps)
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """The earlier decisions, and the times that they depend on."""
 
-    vips: Mapping[Address, _VIPPast] = field(default_factory=lambda: MappingProxyType({}))
-    services: Mapping[str, _ServicePast] = field(default_factory=lambda: MappingProxyType({}))
+    vips: Mapping[Address, VIPPast] = field(default_factory=lambda: MappingProxyType({}))
+    services: Mapping[str, ServicePast] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +243,13 @@ def decide(
     for address in advertised:
         by_vip.setdefault(address, [])
     services = {
-        standing.name: _remember(standing, memory.services.get(standing.name, _ServicePast()), now)
+        standing.name: _remember(standing, memory.services.get(standing.name, ServicePast()), now)
         for own in by_vip.values()
         for standing in own
     }
     verdicts, vips = [], {}
     for vip, own in by_vip.items():
-        past = (memory.vips.get(vip) or _VIPPast(now, now)).at(now)
+        past = (memory.vips.get(vip) or VIPPast(now, now)).at(now)
         drain = min((drains[key] for key in (vip, None) if key in drains), key=lambda each: each.at, default=None)
         verdict, ready = _Judge(own, services, settings, past, now).verdict(vip, drain)
         vips[vip] = past.after(verdict, ready)
@@ -258,17 +258,17 @@ def decide(
     return Decided(verdicts, after, _wake(after, drains, settings, now))
 
 
-def _remember(standing: Standing, past: _ServicePast, now: float) -> _ServicePast:
+def _remember(standing: Standing, past: ServicePast, now: float) -> ServicePast:
     count = standing.count
     if not standing.pool.listed:
         return past
     listed = now if past.listed is None else past.listed
     if not standing.minimum:
-        return _ServicePast(listed)
+        return ServicePast(listed)
     enough = past.enough if past.enough is not None else now
     if count.serving < standing.required:
-        return _ServicePast(listed, past.low or count.possible < standing.required)
-    return _ServicePast(listed, past.low and now < enough + RECOVERY_SECONDS, enough)
+        return ServicePast(listed, past.low or count.possible < standing.required)
+    return ServicePast(listed, past.low and now < enough + RECOVERY_SECONDS, enough)
 
 
 def _wake(memory: Memory, drains: Mapping[Address | None, Drain], settings: BGPSettings, now: float) -> float | None:
@@ -288,9 +288,9 @@ class _Judge:
     """Decide on one VIP from its services; an address that serves the HTTP endpoints only has no service."""
 
     services: Sequence[Standing]
-    pasts: Mapping[str, _ServicePast]
+    pasts: Mapping[str, ServicePast]
     settings: BGPSettings
-    past: _VIPPast
+    past: VIPPast
     now: float
 
     def verdict(self, vip: Address, drain: Drain | None) -> tuple[Verdict, float | None]:
@@ -366,9 +366,7 @@ class _Judge:
         if not standing.pool.listed or past.listed is None:
             return _Reason(Why.NO_CONFIG, f"{name}: no server list yet")
         if standing.absent:
-            return _Reason(
-                Why.ABSENT, f"{name}: removed from IPVS by another program; not repairing (ipvs-drift = report)"
-            )
+            return _Reason(Why.ABSENT, f"{name}: removed from IPVS by another program and not restored")
         servers = numbered(count.enabled, "server")
         below = _Reason(Why.BELOW, f"{name}: {count.serving} of {servers} serving, wanted {standing.required}")
         if past.low:

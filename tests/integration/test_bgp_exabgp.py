@@ -50,7 +50,9 @@ def test_exabgp_answers_and_stop_leaves_no_process(tmp_path: Path) -> None:
         return *started, [parent(process), parent(relay)]
 
     exabgp, relay, version, left = run(main)
-    assert exabgp[1:-1] == ["-I", "-u", "-m", "exabgp", str(tmp_path / "run" / "exabgp.conf")]
+    assert exabgp[1:3] == ["-I", "-u"]
+    assert exabgp[3].endswith("/pybal/bgp/exabgp/steady.py")
+    assert exabgp[4:-1] == [str(tmp_path / "run" / "exabgp.conf")]
     assert relay[3].endswith("/pybal/bgp/exabgp/relay.py")
     assert "/usr/sbin/pybal" not in " ".join(exabgp + relay)
     assert version[0] in "45"

@@ -290,7 +290,7 @@ def test_no_repair_happens_without_loss(data: st.DataObject) -> None:
 
 
 def test_two_changes_in_flight_need_repairs() -> None:
-    broken = settings(derandomize=True, database=None, phases=[Phase.generate])(
+    broken = settings(derandomize=True, database=None, max_examples=1000, phases=[Phase.generate])(
         given(st.data())(lambda data: check_no_repair(Piling, data))
     )
     with pytest.raises(AssertionError):

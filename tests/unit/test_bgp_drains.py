@@ -39,6 +39,12 @@ def test_missing_file_gives_no_drains(tmp_path: Path) -> None:
     assert drains.read(tmp_path / "drains.json", 0.0) == {}
 
 
+def test_file_of_another_version_without_drains_gives_no_drains(tmp_path: Path) -> None:
+    file = tmp_path / "drains.json"
+    file.write_text('{"version": 2, "drains": [], "more": 1}')
+    assert drains.read(file, 0.0) == {}
+
+
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
     drains.write(file, [Drain(VIP, 0.0, "alice", "x", kept=True)])
@@ -52,8 +58,8 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("", "Expecting value"),
-        ("[]", "not a drains file of version 1"),
-        ('{"version": 2, "drains": []}', "not a drains file of version 1"),
+        ("[]", "not a file of version 1"),
+        ('{"version": 2, "drains": [1]}', r"format version 2 instead of 1 .*; not announcing \(correct or remove"),
         ('{"version": 1, "drains": {}}', "'drains' is not a list"),
         ('{"version": 1, "drains": [{"vip": null}]}', "a drain needs exactly the keys by, reason, vip"),
         ('{"version": 1, "drains": [{"vip": 1, "by": "a", "reason": "b"}]}', "'vip' is neither"),

@@ -161,6 +161,14 @@ def test_answers_versions_and_relay_lines_are_read() -> None:
         five(b"fsm", b'"state": "SINGING" } }'),
         five(b"update", b'"direction": "send", "message": { "update": { "announce": [] } } } }'),
         five(b"open", b'"direction": "receive", "open": { } } }'),
+        five(b"open", b'"direction": "receive", "open": { "asn": 1e999 } } }'),
+        five(
+            b"notification", b'"direction": "receive", "notification": { "code": 1e999, "subcode": 2, "data": "" } } }'
+        ),
+        five(
+            b"update",
+            b'"direction": "send", "message": { "update": { "attribute": { "med": Infinity }, "announce": {} } } } }',
+        ),
     ],
 )
 def test_invalid_line_is_unrecognised(line: bytes) -> None:

@@ -206,7 +206,7 @@ class TestRelay:
         assert (ended.returncode, ended.stderr) == (1, f"relay: {tmp_path}/none: No such file or directory\n".encode())
 
 
-@pytest.mark.parametrize("name", ["launcher.py", "relay.py"])
+@pytest.mark.parametrize("name", ["launcher.py", "relay.py", "steady.py"])
 def test_helper_arguments_do_not_contain_the_daemon_path(name: str) -> None:
     assert "/usr/sbin/pybal" not in f"/usr/lib/python3/dist-packages/pybal/bgp/{name}"
     assert "/usr/sbin/pybal" not in str(HERE / name)

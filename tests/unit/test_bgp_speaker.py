@@ -69,7 +69,9 @@ def test_exabgp_starts_through_the_launcher_with_a_private_file(harness: Speaker
     assert argv[3].endswith("/pybal/bgp/exabgp/launcher.py")
     assert argv[4] == str(os.getpid())
     file = tmp_path / "run" / "exabgp.conf"
-    assert argv[5:] == ["/usr/bin/python3", "-I", "-u", "-m", "exabgp", str(file)]
+    assert argv[5:8] == ["/usr/bin/python3", "-I", "-u"]
+    assert argv[8].endswith("/pybal/bgp/exabgp/steady.py")
+    assert argv[9:] == [str(file)]
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
     assert f"[bgp peer@{P}] INFO: Starting BGP session with peer {P}" in harness.log

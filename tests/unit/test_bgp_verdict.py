@@ -578,7 +578,7 @@ def test_service_removed_from_ipvs_withdraws_the_vip_until_it_is_back() -> None:
     history = History()
     history.verdict(0.0, ready())
     assert history.summary(1.0, ready(absent=True)) == (
-        "not-in-ipvs (web: removed from IPVS by another program; not repairing (ipvs-drift = report))"
+        "not-in-ipvs (web: removed from IPVS by another program and not restored)"
     )
     assert history.verdict(2.0, ready()).announcement
     assert history.verdict(3.0, ready("web", absent=True), ready("tls")).announcement

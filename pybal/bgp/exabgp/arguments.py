@@ -22,7 +22,7 @@ def exabgp(python: str, configuration: Path, *, listens: bool) -> list[str]:
     """
     launcher = (python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
     return limited(
-        [*launcher, python, "-I", "-u", "-m", "exabgp", str(configuration)],
+        [*launcher, python, "-I", "-u", str(_HERE / "steady.py"), str(configuration)],
         only=[Capability.NET_BIND_SERVICE] if listens else [],
     )
 

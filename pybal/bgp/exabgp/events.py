@@ -137,7 +137,7 @@ def read(line: bytes) -> Event | None:
     try:
         # ExaBGP 5.0 writes an AS number that is still unknown as Python's None, which is not JSON.
         return _json_event(json.loads(line.replace(b'"peer": None', b'"peer": null')))
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError):
         return Unrecognised(line[:200])
 
 
