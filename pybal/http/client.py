@@ -23,6 +23,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from pybal.core.model import Address
 from pybal.http.connection import BodyListener, FullResponse, HTTPConnection, HTTPConnectionFactory, Stale
@@ -60,6 +61,19 @@ class HTTPRequest:
     method: str = "GET"
     body: bytes = field(default=b"", repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+class _TLSProtocol(TLSMemoryBIOProtocol):
+    """Forgets the frames of the exception that ended the connection.
+
+    They refer to it, and such a cycle may stay for hours (:mod:`pybal.runtime.heap`).
+    """
+
+    @override
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]  # Twisted's
+        if reason is not None:
+            reason.cleanFailure()
 
 
 class HTTPClient:
@@ -244,7 +258,7 @@ class HTTPClient:
         else:
             secured = TLSMemoryBIOFactory(creator, isClient=True, wrappedFactory=self._factory)
             # The default buffers small writes until the global reactor's next turn, which may be another reactor.
-            secured.protocol = TLSMemoryBIOProtocol
+            secured.protocol = _TLSProtocol
             outer = await endpoint.connect(secured)
             outer.transport.bufferSize = READ
             made = outer.wrappedProtocol

@@ -63,7 +63,7 @@ class HTTPConnection(Protocol):
         self._listener: BodyListener | None = None
         self._body_statuses: Container[int] | None = None
         self._response: Response | None = None
-        self._pieces: list[bytes] = []
+        self._body = bytearray()  # not a list of pieces: a piece of 4 bytes takes 45
         self._request_count = 0
         self._reuse_timer: IDelayedCall | None = None
         self._closed = False
@@ -101,7 +101,6 @@ class HTTPConnection(Protocol):
         self._request_count += 1
         pending = self._pending = Deferred(lambda _: self._forget())
         self._body_statuses, self._listener = body_statuses, listener
-        self._pieces = []
         self._response = Response(sys.maxsize if listener else self._limit, body=self._take)
         if self._request_count > 1:
             self._reuse_timer = self._clock.callLater(REUSE_TIMEOUT, self._fail, Stale())
@@ -111,6 +110,8 @@ class HTTPConnection(Protocol):
     def abort(self) -> None:
         """Close the connection immediately, without a callback."""
         self._forget()
+        self._taken()
+        self._response = None  # it refers to this connection
         if not self._closed:
             self._closed = True
             self.transport.abortConnection()
@@ -137,6 +138,7 @@ class HTTPConnection(Protocol):
         self._closed = True
         response = self._response
         if response is None or (self._pending is None and self._listener is None):
+            self._response = None
             return
         if self._request_count > 1 and not response.arrived:
             self._fail(Stale())
@@ -151,7 +153,7 @@ class HTTPConnection(Protocol):
             self._fail(_loss(reason, self.stage))
 
     def _take(self, piece: bytes) -> None:
-        self._pieces.append(piece)
+        self._body += piece
         response = self._response
         if response and response.status != _OK and response.received > self._limit:
             raise ResponseError(ResponsePart.BODY, f"more than {self._limit} bytes")
@@ -165,20 +167,25 @@ class HTTPConnection(Protocol):
             if not streamed:
                 self._forget()
             self._pending = None
-            pending.callback(FullResponse(response.status, b"" if streamed else b"".join(self._pieces), response))
+            pending.callback(FullResponse(response.status, b"" if streamed else self._taken(), response))
         if streamed:
             self._stream()
             if complete:
                 self._fail(ProtocolError("response ended", Fault.NO_RESPONSE))
 
     def _stream(self) -> None:
-        data, self._pieces = b"".join(self._pieces), []
+        data = self._taken()
         # The callback that got the response may have ended the stream.
         if data and self._listener is not None:
             try:
                 self._listener.received(data)
             except Exception as error:  # noqa: BLE001  # the listener's; passed to its lost
                 self._fail(error)
+
+    def _taken(self) -> bytes:
+        """Return the body so far and drop it: the connection may outlive its response for long."""
+        data, self._body = bytes(self._body), bytearray()
+        return data
 
     def _fail(self, error: Exception) -> None:
         pending, listener = self._pending, self._listener

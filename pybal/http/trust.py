@@ -21,6 +21,7 @@ from twisted.internet.ssl import (
     CertificateOptions,
     KeyPair,
     PrivateCertificate,
+    TLSVersion,
     platformTrust,
     trustRootFromCertificates,
 )
@@ -148,7 +149,10 @@ def _context(ca: str, certificate: str, key: str) -> SSL.Context:
             raise UnusableFile("key", key, f"the private key of {certificate}") from None
         ours = {"certificate": own.original, "privateKey": pair.privateKey.original}
         ours["extraCertChain"] = [link.original for link in chain]
-    return CertificateOptions(trustRoot=trust, acceptableCiphers=_CIPHERS, **ours).getContext()
+    # Twisted before 23 would accept TLS 1.0.
+    return CertificateOptions(
+        trustRoot=trust, acceptableCiphers=_CIPHERS, raiseMinimumTo=TLSVersion.TLSv1_2, **ours
+    ).getContext()
 
 
 def _certificates(option: str, name: str) -> Sequence[Certificate]:

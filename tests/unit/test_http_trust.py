@@ -261,3 +261,13 @@ def test_hung_file_system_fails_a_connection_that_needs_it(authority: Authority)
     waiting.addErrback(lambda failure: failures.append(str(failure.value)))
     clock.advance(PATIENCE)
     assert failures == [f"TLS: {ca} (no response from the file system for 2 s)"]
+
+
+def test_trust_offers_tls_1_2_and_1_3_only(authority: Authority) -> None:
+    made = creator(trusting(AccessSettings(ca=str(authority.file))), HOST)
+    tls: Any = TLSMemoryBIOFactory(made, True, Factory.forProtocol(HandshakeRecorder)).buildProtocol(None)
+    transport = StringTransport()
+    tls.makeConnection(transport)
+    # RFC 8446 §4.2.1: the extension supported_versions (43), 5 bytes, a list of 4 bytes, TLS 1.3 and 1.2.
+    assert b"\x00\x2b\x00\x05\x04\x03\x04\x03\x03" in transport.value()
+    tls.connectionLost(_DONE)
