@@ -99,7 +99,10 @@ class PeerSettings:
         " removes the routes",
     )
     md5_password_file: str = option(
-        "", bgp_options.absolute_path, help="file whose first line is the MD5 password of the sessions (RFC 2385)"
+        "",
+        bgp_options.absolute_path,
+        secret_file=True,
+        help="file whose first line is the MD5 password of the sessions (RFC 2385)",
     )
     ttl_security: bool = option(
         False, boolean, help="send packets with a TTL of 255 and require it (RFC 5082); the router must do the same"

@@ -101,6 +101,7 @@ def integer(low: int, high: int, noun: str = "a whole number") -> Converter[int]
 port = integer(1, HIGHEST_PORT, "a port number")
 port_or_services = integer(0, HIGHEST_PORT, "a port number, or 0 for the port of the service,")
 unsigned = integer(0, 2**32 - 1)
+journal_size = integer(10, 1_000_000)
 
 
 def part(most: float) -> Converter[float]:

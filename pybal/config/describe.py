@@ -8,6 +8,8 @@ from pybal.config.errors import masked
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.core.text import end_of, numbered
 
+NO_SERVICES = "no services configured"
+
 
 def describe(settings: Settings) -> str:
     """Return a line of totals, then one line per service; credentials are masked."""
@@ -16,9 +18,12 @@ def describe(settings: Settings) -> str:
 
 def _totals(settings: Settings) -> Iterator[str]:
     services = settings.services
-    yield numbered(len(services), "service")
-    yield numbered(len({each.service.vip for each in services}), "VIP")
-    yield numbered(len({each.source.url for each in services}), "pool source")
+    if services:
+        yield numbered(len(services), "service")
+        yield numbered(len({each.service.vip for each in services}), "VIP")
+        yield numbered(len({each.source.url for each in services}), "pool source")
+    else:
+        yield NO_SERVICES
     if settings.bgp:
         yield "BGP " + ", ".join(f"as {peer.local_asn} to {peer.address}" for peer in settings.bgp.peers)
     else:

@@ -12,6 +12,11 @@ from pybal.core.text import printable
 
 _LONGEST_SHOWN = 80
 _BEFORE_AT = re.compile(r"^([a-z0-9+.-]*:/*)?.*@", re.DOTALL | re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"(?:proxy-)?authorization|cookie|x-(?:[a-z0-9-]+-)?(?:token|key|secret|password)", re.IGNORECASE
+)
+"""Names of headers with credentials: those of HTTP, and those that applications use."""
+_HEADER = re.compile(rf"((?<![\w-])(?:{_CREDENTIALS.pattern})\s*[:=]\s*)(?=\S).+", re.DOTALL | re.IGNORECASE)
 _TOKEN_WITHOUT_HOST = re.compile(r"\b(k8s:/*).+", re.DOTALL | re.IGNORECASE)
 
 
@@ -70,9 +75,19 @@ class InvalidValueError(ValueError):
 
 
 def masked(text: str) -> str:
-    """Return a URL with ``***`` for everything before the last ``@``, or after ``k8s://`` without one."""
+    """Return a text with ``***`` for its secrets.
+
+    These are in a URL everything before the last ``@``, or after ``k8s://`` without one, and the value of a header with
+    credentials.
+    """
     before, at, after = text.rpartition("@")
-    return _BEFORE_AT.sub(r"\1***@", before + at) + _TOKEN_WITHOUT_HOST.sub(r"\1***", after)
+    url = _BEFORE_AT.sub(r"\1***@", before + at) + _TOKEN_WITHOUT_HOST.sub(r"\1***", after)
+    return _HEADER.sub(r"\1***", url)
+
+
+def names_credentials(header: str) -> bool:
+    """Return whether a header of this name holds credentials."""
+    return _CREDENTIALS.fullmatch(header) is not None
 
 
 def shown(text: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from pybal.config.convert import address, hostname, optional_text, texts, words
-from pybal.config.errors import InvalidValueError, shown
+from pybal.config.errors import InvalidValueError, names_credentials, shown
 from pybal.config.expression import PatternError
 from pybal.config.pattern import Pattern
 from pybal.core.model import Address
@@ -32,6 +33,11 @@ def header(text: str) -> tuple[str, str]:
     if match[1].lower() in _OURS:
         raise InvalidValueError(shown(text), f"a header other than {match[1]}, which PyBal sets")
     return match[1], match[2].rstrip(" \t")
+
+
+def hold_credentials(headers: Iterable[tuple[str, str]]) -> bool:
+    """Return whether one of the headers holds credentials."""
+    return any(names_credentials(name) for name, _ in headers)
 
 
 def server_name(text: str) -> str:

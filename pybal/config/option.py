@@ -56,6 +56,8 @@ class Option:
     restart: bool = False
     default_text: str = ""
     example: str = ""
+    secret_file: bool = False
+    is_secret: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def option(
     restart: bool = False,
     default_text: str = "",
     example: str = "",
+    secret_file: bool = False,
+    is_secret: Callable[[T], bool] | None = None,
 ) -> T:
     """Declare an option at a field of a settings class.
 
@@ -93,11 +97,25 @@ def option(
     * ``restart``: a change takes a restart of the daemon.
     * ``default_text``: a phrase for a default that depends on other options.
     * ``example``: a value for etc/pybal.conf that differs from the default.
+    * ``secret_file``: the value is the name of a file with a secret.
+    * ``is_secret``: whether a value holds a secret; the values are left out of the representation of the class.
     """
     declared = Option(
-        name, convert, help, default, False, aliases, same_as, variants, show, restart, default_text, example
+        name,
+        convert,
+        help,
+        default,
+        aliases=aliases,
+        same_as=same_as,
+        variants=variants,
+        show=show,
+        restart=restart,
+        default_text=default_text,
+        example=example,
+        secret_file=secret_file,
+        is_secret=is_secret,
     )
-    return field(default=default, metadata={_KEY: declared})
+    return field(default=default, repr=is_secret is None, metadata={_KEY: declared})
 
 
 def required(
@@ -106,16 +124,15 @@ def required(
     *,
     help: str,  # noqa: A002
     name: str = "",
-    secret: bool = False,
+    is_secret: Callable[[T], bool] | None = None,
     example: str = "",
 ) -> T:
     """Declare an option without a default.
 
-    ``stand_in`` replaces a missing or invalid value while the rest of the file is read. A ``secret`` value is left out of
-    the representation of its class.
+    ``stand_in`` replaces a missing or invalid value while the rest of the file is read. ``is_secret`` as for :func:`option`.
     """
-    declared = Option(name, convert, help, stand_in, required=True, example=example)
-    return cast("T", field(repr=not secret, metadata={_KEY: declared}))
+    declared = Option(name, convert, help, stand_in, required=True, example=example, is_secret=is_secret)
+    return cast("T", field(repr=is_secret is None, metadata={_KEY: declared}))
 
 
 def group(
@@ -198,6 +215,10 @@ def _read_option(found: Option, options: Options, prefix: str) -> Any:  # noqa: 
     value = read(prefix + found.name, found.convert, found.default)
     for alias in found.aliases:
         value += options.get(prefix + alias, found.convert, found.default)
+    if found.secret_file and value:
+        options.add_secret(prefix + found.name, value)
+    elif found.is_secret and found.is_secret(value):
+        options.add_secret(prefix + found.name)
     return value
 
 

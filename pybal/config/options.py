@@ -13,6 +13,7 @@ from pybal.config.convert import Converter, any_text, nearest
 from pybal.config.correction import correction
 from pybal.config.errors import InvalidValueError, Problem, masked, shown
 from pybal.config.ini import RawOption, Section, expand
+from pybal.config.sensitive import Exposure, Location, Secret
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -67,7 +68,7 @@ class Options:
 
     An invalid option is added to ``problems`` and read as a stand-in, to find further problems: the values are valid only
     if ``problems`` is empty. Only the first of many problems and warnings are kept; ``omitted_problems`` and
-    ``omitted_warnings`` count the others. ``asked`` and ``referenced`` are the names of the options that were read and those that
+    ``omitted_warnings`` count the others. ``exposures`` and ``secrets`` are the sensitive parts. ``asked`` and ``referenced`` are the names of the options that were read and those that
     interpolation used.
     """
 
@@ -77,6 +78,8 @@ class Options:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.omitted_problems = self.omitted_warnings = 0
+        self.exposures: list[Exposure] = []
+        self.secrets: list[Secret] = []
         self.asked: set[str] = set()
         self.referenced: set[str] = set()
         self._invalid: dict[int, tuple[RawOption, str, Converter[object]]] = {}
@@ -112,6 +115,19 @@ class Options:
     def warn(self, name: str, found: str, wanted: str = "") -> None:
         """Add a warning about an option of this section."""
         self._warn(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
+
+    def expose(self, name: str, subject: str, found: str, why: str, mend: str) -> None:
+        """Add an exposure by an option of this section; see :class:`Exposure`."""
+        self.exposures.append(Exposure(self.place_of(name), subject, found, why, mend))
+
+    def add_secret(self, name: str, file: str = "") -> None:
+        """Add a secret that an option holds, or that is in a file that it names."""
+        self.secrets.append(Secret(self.place_of(name), file))
+
+    def place_of(self, name: str) -> Location:
+        """Return the place of an option, which may be in [DEFAULT], or in [global] for a peer."""
+        entry = self._entries.get(name)
+        return Location(self._path, self.line_of(name), self.name if entry is None else entry.section, name)
 
     @property
     def is_valid(self) -> bool:

@@ -14,6 +14,7 @@ from pybal.config.option import Kinds
 from pybal.config.options import Options, Suggestions
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
 from pybal.config.section_names import refuse_section
+from pybal.config.sensitive import Sensitive, in_order
 from pybal.config.services import REQUIRED, read_service, service_options
 from pybal.config.settings import Settings
 from pybal.config.source_options import AccessSections, is_access_section
@@ -31,10 +32,11 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """A valid configuration and its warnings."""
+    """A valid configuration, its warnings and its sensitive parts."""
 
     settings: Settings
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...]
+    sensitive: Sensitive
 
 
 def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
@@ -54,6 +56,8 @@ def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, N
         raise ConfigError([Problem(path, 1, "", "", "a file in UTF-16", "text in UTF-8; save it in this encoding")])
     known = service_options(kinds)
     document = yield from ini.read_steps(text, path, GLOBAL_OPTIONS | PEER_OPTIONS | known)
+    # A file with [global] alone is that of a balancer without services yet; an empty one was lost.
+    is_lost = not document.sections and not document.problems
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
     general = Options(path, section, document.defaults)
     peers = _peers(path, document, section)
@@ -67,8 +71,8 @@ def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, N
     accesses = AccessSections(servers)
     services = yield from _services(places, accesses, settings, kinds, suggestions)
     yield from accesses.finish(suggestions)
-    if not places and not document.problems:
-        general.problems.append(Problem(path, 1, "", "", "no service section", "at least one"))
+    if is_lost:
+        general.problems.append(Problem(path, 1, "", "", "no section", f"[{GLOBAL}], or one for each service"))
     refuse_conflicts(general, settings, services, peers)
 
     views = [general, *peers, *servers, *places]
@@ -82,7 +86,15 @@ def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, N
     yield
     if problems:
         raise ConfigError(problems, warnings)
-    return ParsedConfig(replace(settings, services=tuple(service for _, service in services)), warnings)
+    sensitive = _sensitive(path, general, views)
+    return ParsedConfig(replace(settings, services=tuple(service for _, service in services)), warnings, sensitive)
+
+
+def _sensitive(path: str, general: Options, views: Sequence[Options]) -> Sensitive:
+    exposures = in_order(chain.from_iterable(view.exposures for view in views))
+    secrets = tuple(dict.fromkeys(chain.from_iterable(view.secrets for view in views)))
+    instrumentation, group = general.place_of("instrumentation_ips"), general.place_of("control-group")
+    return Sensitive(path, exposures, secrets, instrumentation, group)
 
 
 def _services(
@@ -105,7 +117,7 @@ def _services(
             continue
         service = read_service(options, settings.bgp, kinds)
         yield from options.finish(known, suggestions)
-        service = replace(service, source=accesses.of(service.source))
+        service = replace(service, source=accesses.of(service.source, options))
         services.append((options, service))
     return services
 

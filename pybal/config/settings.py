@@ -18,6 +18,7 @@ from pybal.config.convert import (
     boolean,
     each,
     initial_state,
+    journal_size,
     listen_address,
     member,
     optional_text,
@@ -275,6 +276,18 @@ class Settings:
         unsigned,
         help="log lines per second about one service, at most; one line with numbers replaces the others. Lines of the texts that"
         " PyBal 1.15 logged have the whole limit, all others half of it. 0 is no limit; with -d nothing is limited",
+    )
+    journal: bool = option(
+        False,
+        boolean,
+        restart=True,
+        help="record everything on which decisions depend in the directory journal of the state directory, for `pybal replay`",
+    )
+    journal_size: int = option(
+        100,
+        journal_size,
+        restart=True,
+        help="size of the journal on disk in MB, at least 10; the oldest records are deleted first",
     )
     max_blast_radius: float = option(
         0.5,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from pybal.config.exposed_sources import expose_source
 from pybal.config.option import names_of, read_options
 from pybal.config.options import Options, Suggestions
 from pybal.config.settings import AccessSettings, SourceSettings
@@ -39,13 +40,18 @@ class AccessSections:
                 options.refuse("", f"the server of [{twin.name}] (line {twin.line})", "one section per server")
             self._found[kind, server] = read_options(AccessSettings, options, variant=kind)
 
-    def of(self, source: SourceSettings) -> SourceSettings:
-        """Return the settings of a source with the access to its server, if a section configures it."""
+    def of(self, source: SourceSettings, service: Options) -> SourceSettings:
+        """Return the settings of a source with the access to its server, if a section configures it.
+
+        Its exposures are added to that section or to the one of its ``service``.
+        """
         key = server_of(source.url)
-        if key not in self._places:
-            return source
-        self._unused.discard(self._places[key].name)
-        return replace(source, access=self._found[key])
+        section = self._places.get(key)
+        if section is not None:
+            self._unused.discard(section.name)
+            source = replace(source, access=self._found[key])
+        expose_source(source, service, section)
+        return source
 
     def finish(self, suggestions: Suggestions) -> Iterator[None]:
         """Add warnings for unknown options and unused sections."""

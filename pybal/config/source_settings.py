@@ -18,7 +18,7 @@ from pybal.config.convert import (
 )
 from pybal.config.option import option, required
 from pybal.config.options import Options
-from pybal.config.url_options import endpoint, source_url
+from pybal.config.url_options import endpoint, has_credentials, source_url
 
 
 class Cordon(StrEnum):
@@ -64,15 +64,25 @@ class AccessSettings:
         "", optional_text, default_text="the CAs of the system", help="file with the trusted CAs, in PEM format"
     )
     certificate: str = option("", optional_text, help="file with the client certificate, in PEM format")
-    key: str = option("", optional_text, help="file with the private key of the client certificate, in PEM format")
+    key: str = option(
+        "",
+        optional_text,
+        secret_file=True,
+        help="file with the private key of the client certificate, in PEM format",
+    )
     user: str = option("", optional_text, variants=("etcd", "http"), help="user to authenticate as, with password-file")
     password_file: str = option(
-        "", optional_text, variants=("etcd", "http"), help="file whose first line is the password of user"
+        "",
+        optional_text,
+        variants=("etcd", "http"),
+        secret_file=True,
+        help="file whose first line is the password of user",
     )
     token_file: str = option(
         "",
         optional_text,
         variants=("http", "k8s"),
+        secret_file=True,
         help="file whose first line is a bearer token, read for each request",
     )
 
@@ -100,7 +110,7 @@ class SourceSettings:
     For a k8s source, ``threshold`` is the service's depool-threshold, and ``monitored`` whether it has monitors.
     """
 
-    url: str = required("", source_url, name="config", secret=True, help="URL of the list of servers")
+    url: str = required("", source_url, name="config", is_secret=has_credentials, help="URL of the list of servers")
     access: AccessSettings = AccessSettings()
     allow_empty: bool = option(
         False, boolean, help="accept a list without servers; otherwise it is refused and the last good list is kept"

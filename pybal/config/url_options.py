@@ -47,6 +47,12 @@ def source_url(text: str) -> str:
     raise InvalidValueError(shown(text), wanted)
 
 
+def has_credentials(url: str) -> bool:
+    """Return whether the URL of a pool source holds a password or a token."""
+    match = _URL.fullmatch(url)
+    return match is not None and "@" in match["authority"]
+
+
 def _is_source(scheme: str, authority: str, rest: str) -> bool:
     credentials, _, hosts = authority.rpartition("@")
     match scheme:

@@ -237,6 +237,7 @@ def test_directive_of_a_server_without_an_equivalent_is_a_remark(check: str, rem
         (server(head="192.0.2.1 0"), "k.conf:1: virtual_server 192.0.2.1 0: a service has one port"),
         (server(head="x 80"), "k.conf:1: virtual_server x 80: no address"),
         (server(protocol="SCTP"), "k.conf:2: protocol SCTP: a service is TCP or UDP"),
+        (server(protocol="$A"), "k.conf:2: protocol $A: a service is TCP or UDP"),
         ("vrrp_instance V {\n}\n", "k.conf:1: vrrp_instance V: PyBal announces VIPs by BGP"),
         ("virtual_server_group g {\n192.0.2.1 80\n}\n", "k.conf:1: virtual_server_group g: no virtual server uses it"),
         ("bfd_instance b {\n}\n", "k.conf:1: bfd_instance b: PyBal has no BFD"),

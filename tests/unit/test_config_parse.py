@@ -345,9 +345,13 @@ def test_monitor_named_twice_is_used_once_with_a_warning() -> None:
     assert warnings(text) == ["f:7: [web] monitors: found 'UDP' more than once; expected each monitor once"]
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "[global]\n", "[DEFAULT]\nport = 80\n", b"\xef\xbb\xbf"])
-def test_file_without_services_is_refused(text: str | bytes) -> None:
-    assert problems(text) == ["f:1: found no service section; expected at least one"]
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[DEFAULT]\nport = 80\n", b"\xef\xbb\xbf"])
+def test_file_without_sections_is_refused(text: str | bytes) -> None:
+    assert problems(text) == ["f:1: found no section; expected [global], or one for each service"]
+
+
+def test_file_with_the_global_section_alone_has_no_services() -> None:
+    assert parse("[global]\n", "f", KINDS).settings.services == ()
 
 
 def test_misspelt_global_section_is_refused() -> None:

@@ -123,16 +123,21 @@ def service_name(one: Frontend, protocol: str) -> str:
 
 def protocol_of(server: Statement) -> str:
     """Return the protocol of a virtual server in lower case; the default is that of keepalived."""
-    return next((each.value.lower() for each in reversed(server.statements) if each.name == "protocol"), "udp")
+    stated = _stated_protocol(server)
+    return "udp" if stated is None else stated.value.lower()
+
+
+def _stated_protocol(server: Statement) -> Statement | None:
+    return next((each for each in reversed(server.statements) if each.name == "protocol"), None)
 
 
 def _options(server: Statement, given: Mapping[str, Statement], note: Note) -> dict[str, str] | None:
     """Return the options that all services of a virtual server share, ``None`` for another protocol."""
-    protocol = protocol_of(server).upper()
-    if "protocol" not in given:
+    protocol, stated = protocol_of(server).upper(), _stated_protocol(server)
+    if stated is None:
         note(server, "no protocol; converted as UDP, as keepalived 2 reads it (set protocol = tcp otherwise)")
-    if protocol not in _PROTOCOLS:
-        note(given["protocol"], "a service is TCP or UDP; the virtual server is left out")
+    elif protocol not in _PROTOCOLS:
+        note(stated, "a service is TCP or UDP; the virtual server is left out")
         return None
     options = {"protocol": protocol.lower()}
     scheduler = given["lb_algo"].value if "lb_algo" in given else _DEFAULT_SCHEDULER
