@@ -14,9 +14,11 @@ from pybal.config.describe import describe
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.lint import lint
 from pybal.config.settings import Settings
-from pybal.daemon.support import absent, absent_group, unsupported
+from pybal.daemon.support import absent, absent_group, uninstalled, unsupported
+from pybal.doctor.access import gather_access
+from pybal.doctor.exposure import exposures
 from pybal.monitors.kinds import KINDS
-from pybal.reload.file import ConfigurationFile
+from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.runtime import regular_file
 from pybal.sources.base import SourceError
 from pybal.sources.formats.text import parse
@@ -31,7 +33,12 @@ LARGEST = 1 << 26
 def configuration_file(path: str, *, dry_run: bool) -> ConfigurationFile:
     """Return the configuration file, checked against this version and this machine."""
     return ConfigurationFile(
-        path, KINDS, lambda settings: replace(settings, dry_run=settings.dry_run or dry_run), unsupported, absent
+        path,
+        KINDS,
+        lambda settings: replace(settings, dry_run=settings.dry_run or dry_run),
+        unsupported=unsupported,
+        uninstalled=uninstalled,
+        absent=absent,
     )
 
 
@@ -44,6 +51,7 @@ def check_config(options: argparse.Namespace) -> int:
         warnings += loaded.warnings
         warnings += loaded.unsupported
         warnings += absent_group(loaded.settings, path)
+        warnings += exposed(loaded)
         document = ini.read(Path(path).read_bytes(), path)
         warnings += lint(document, path, KINDS, loaded.settings)
         warnings += pool_files(document, path, loaded.settings)
@@ -54,6 +62,12 @@ def check_config(options: argparse.Namespace) -> int:
         problem = Problem(path, 0, "", "", f"cannot be read: {error.strerror} (name another file with -c)", "")
         return _print(options, FAILED, [problem], [], "")
     return _print(options, OK, [], warnings, describe(loaded.settings))
+
+
+def exposed(loaded: Loaded) -> Iterator[Problem]:
+    """Yield the exposures of a configuration on this host. May wait for file systems and the name service."""
+    access = gather_access(loaded.sensitive, loaded.settings)
+    return (each.problem for each in exposures(loaded.sensitive, loaded.settings, access))
 
 
 def pool_files(document: ini.Document, path: str, settings: Settings) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from pybal.daemon.lookups import BATCH, Lookups
 from pybal.daemon.moving import Moving
 from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
+from pybal.journal.recorder import Tape
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
 from pybal.runtime.throttle import Throttle
@@ -48,7 +49,7 @@ class Controller:
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
     kernel should hold, but never before the first list of the source; ``amend`` receives the service and the later changes,
-    ``None`` for addresses to remove. Both return, after work in steps, a call that takes effect. ``overridden`` returns the hosts of a service that operators disabled on this balancer. ``changed`` is called after each change of the pool.
+    ``None`` for addresses to remove. Both return, after work in steps, a call that takes effect. ``overridden`` returns the hosts of a service that operators disabled on this balancer. ``changed`` is called after each change of the pool. ``tape`` records each event, if there is a journal.
 
     The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
     and applied as one event; any other event applies them first.
@@ -68,6 +69,7 @@ class Controller:
         changed: Callable[[], None] = lambda: None,
         refusal: Callable[[Address], str] = lambda _address: "",
         overridden: Callable[[str], frozenset[str]] = lambda _service: frozenset(),
+        tape: Tape | None = None,
     ) -> None:
         self.pool = Pool(service)
         self._service = service
@@ -83,6 +85,7 @@ class Controller:
         self._changed = changed
         self._refusal = refusal
         self._overridden = overridden
+        self._tape = tape
         self._members: tuple[Member, ...] | None = None
         """The last list of the source, without overrides."""
         self._list_waits = False
@@ -90,8 +93,8 @@ class Controller:
         self._found: dict[str, Address | None] | None = None
         """The results of lookups that wait in the queue, ``None`` if none do."""
         self._ignored: dict[str, str] = {}
+        self._proving = False
         self._initialized = False
-        """True once the first list has come and each of its servers has been looked up."""
         self._wanted: Service | None = None
         """The service whose wanted set was set or amended last, ``None`` if the whole set has to be set."""
         self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
@@ -129,7 +132,9 @@ class Controller:
 
     def start(self, held: Mapping[Address, int]) -> None:
         """Start with the addresses and weights that the kernel holds for this service, if any."""
-        self.pool = policy.step(self.pool, events.Adopted(held))
+        before, adopted = self.pool, events.Adopted(held)
+        self.pool = policy.step(before, adopted)
+        self._record(adopted, before)
         self._source.start(partial(self._delivered, self._source), self._failed, self._pool_state)
 
     def change(
@@ -167,6 +172,8 @@ class Controller:
         self._lookups.stop()
         self._watch.stop()
         self._moving.stop()
+        if self._tape is not None:
+            self._tape.end()
 
     def apply_overrides(self) -> None:
         """Apply the present overrides of operators to the last list."""
@@ -177,6 +184,23 @@ class Controller:
     def pending(self) -> bool:
         """True while a change is not applied to the pool yet."""
         return bool(self._changes)
+
+    def prove(self, applied: Callable[[], None]) -> None:
+        """Call ``applied`` when the changes that wait now are applied; not while an earlier call waits."""
+
+        def empty() -> Work:
+            self._proving = False
+            applied()
+            yield
+
+        if not self._proving:
+            self._proving = True
+            self._changes.add(Change("pulse", empty, repeats=False))
+
+    @property
+    def initialized(self) -> bool:
+        """True once the first list has come and each of its servers has been looked up."""
+        return self._initialized
 
     def monitors(self) -> Sequence[tuple[str, Monitor]]:
         """Return the running monitors with their hosts."""
@@ -367,9 +391,10 @@ class Controller:
 
         The new pool and the change of the wanted set are made in steps; both take effect in one turn.
         """
-        before = self.pool
-        after = yield from policy.in_steps(before, event())
+        before, happened = self.pool, event()
+        after = yield from policy.in_steps(before, happened)
         if after is before:
+            self._record(happened, before)
             return
         want = yield from self._wanting(before, after)
         self.pool = after
@@ -387,6 +412,7 @@ class Controller:
         except Exception:
             self.pool, self._wanted = before, None
             raise
+        self._record(happened, before)
         if self._correlated or may_be_correlated(after.servers):
             self._suspecting.request()
         yield
@@ -395,6 +421,10 @@ class Controller:
             self._initialized = True
             self._log.write(LogLevel.info, f"[{self.name}] Initialization complete")
         yield  # the servers of the previous state are freed next
+
+    def _record(self, event: events.Event, before: Pool) -> None:
+        if self._tape is not None:
+            self._tape.record(event, before, self.pool)
 
     def _wanting(self, before: Pool, after: Pool) -> Steps[Callable[[], None]]:
         """Return the call that brings the difference between two states of the pool to the kernel."""

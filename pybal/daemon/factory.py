@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from random import Random
 
@@ -36,6 +37,7 @@ class ServiceFactory:
         files: FileValues,
         state: Path | None,
         state_files: StateFiles,
+        wall: Callable[[], datetime],
     ) -> None:
         self._engine = engine
         self._reactor = reactor
@@ -45,6 +47,7 @@ class ServiceFactory:
         self._turns = Turns(reactor)
         self._state = state
         self._state_files = state_files
+        self._wall = wall
         self._sharing = Sharing(self._own_factory, engine)
 
     def source(self, settings: ServiceSettings) -> PoolSource:
@@ -60,7 +63,7 @@ class ServiceFactory:
             files=self._files,
             turns=self._turns,
             state=self._state_files,
-            wall=_wall,
+            wall=self._wall,
         )
 
     def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
@@ -68,7 +71,3 @@ class ServiceFactory:
 
     def _own_factory(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random, files=self._files)
-
-
-def _wall() -> datetime:
-    return datetime.now(UTC)

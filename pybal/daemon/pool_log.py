@@ -13,9 +13,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from pybal.core.changes import Change, ChangeKind
-from pybal.core.decision import Decision
+from pybal.core.decision import EventDecisions
 from pybal.core.history import PoolHistory
-from pybal.core.why import cause
 from pybal.runtime.turns import Work
 
 MOST_LINES = 50
@@ -80,12 +79,12 @@ _LINES = {
 }
 
 _DECISIONS = {
-    ChangeKind.REMOVED: (None, "removed"),  # the lines of the servers say it
-    ChangeKind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
-    ChangeKind.FORCED_IN: (LogLevel.warn, "forced in"),
-    ChangeKind.DEPOOLED: (LogLevel.info, "depooled"),
-    ChangeKind.REPOOLED: (LogLevel.info, "pooled"),
+    ChangeKind.NOT_DEPOOLED: LogLevel.warn,
+    ChangeKind.FORCED_IN: LogLevel.warn,
+    ChangeKind.DEPOOLED: LogLevel.info,
+    ChangeKind.REPOOLED: LogLevel.info,
 }
+"""The levels of decisions; each removed server has its own line."""
 
 
 class PoolLog:
@@ -103,28 +102,25 @@ class PoolLog:
     def changes(self, parts: Iterable[Sequence[Change]], arithmetic: Callable[[], str]) -> Work:
         """Log the changes of one event, a part in each step; ``arithmetic`` returns the numbers afterwards."""
         numbers: dict[ChangeKind, int] = {}
-        decided: dict[ChangeKind, list[tuple[str, str]]] = {}
+        decided = EventDecisions()
         for part in parts:
             for change in part:
                 kind = change.kind
                 number = numbers[kind] = numbers.get(kind, 0) + 1
                 if kind in _LINES and number <= MOST_LINES:
                     self._change(change)
-                if kind in _DECISIONS:
-                    decided.setdefault(kind, []).append((change.server.host, _reason(change)))
-                self._remember(change)
+                decided.add(change)
+                self.history.change(change)
             yield
         for kind, number in numbers.items():
             if kind in _LINES and number > MOST_LINES:
                 level, _, summary = _LINES[kind]
                 self.write(level, summary.format(number=number - MOST_LINES))
         self.could_not_depool += numbers.get(ChangeKind.NOT_DEPOOLED, 0)
-        for kind, (level, verb) in _DECISIONS.items():
-            if kind in decided:
-                made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
-                self.history.decide(made)
-                if level is not None:
-                    self.write(level, made.text)
+        for kind, made in decided.decisions(self._clock.seconds(), arithmetic):
+            self.history.decide(made)
+            if kind in _DECISIONS:
+                self.write(_DECISIONS[kind], made.text)
 
     def _change(self, change: Change) -> None:
         level, line, _ = _LINES[change.kind]
@@ -133,20 +129,9 @@ class PoolLog:
             level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
         )
 
-    def _remember(self, change: Change) -> None:
-        if change.kind is ChangeKind.REMOVED:
-            self.history.forget(change.server.host)
-        elif change.kind is ChangeKind.MOVED:
-            self.history.moved(change.server)
-
     def write(self, level: LogLevel, text: str) -> None:
         """Write one line."""
         self.logger.emit(level, "{text}", text=text, system=self._name())
-
-
-def _reason(change: Change) -> str:
-    """Return the reason of a decision about a server."""
-    return "no longer in the server list" if change.kind is ChangeKind.REMOVED else cause(change.server)
 
 
 def _fill(line: str, change: Change, service: str) -> str:

@@ -17,23 +17,24 @@ from twisted.internet.defer import Deferred
 from twisted.logger import FilteringLogObserver, Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
+from pybal import __version__
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import IPVSBackend
 from pybal.control.place import socket_of_daemon
 from pybal.daemon.app import App
-from pybal.daemon.check import FAILED, OK, REFUSED, configuration_file
+from pybal.daemon.check import FAILED, OK, REFUSED, configuration_file, exposed
 from pybal.daemon.support import absent_group
 from pybal.ipvs.kinds import backend
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.faults import Faults, FirstOccurrence
 from pybal.runtime.file_values import file_values
+from pybal.runtime.inherited import Inherited
 from pybal.runtime.instance import AlreadyRunningError, InstanceLock
 from pybal.runtime.log import Log, levels, log_to
 from pybal.runtime.loop import Loop, install
 from pybal.runtime.systemd import Notifier
-from pybal.runtime.version import pybal_version
 
 SETTLING_SECONDS = 2.0
 """Time after which a refused configuration file is read again, because it may have been half-written."""
@@ -46,8 +47,8 @@ _STDERR = 2
 log = Logger()
 
 
-def main(options: argparse.Namespace) -> int:
-    """Run the daemon, or check its configuration; return the exit code."""
+def main(options: argparse.Namespace, inherited: Inherited) -> int:
+    """Run the daemon with the sockets that it inherited, or check its configuration; return the exit code."""
     file = configuration_file(options.config, dry_run=options.dryrun)
     try:
         loaded = _check(file) if options.check_config else _read(file)
@@ -59,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
     if options.check_config:
         print(describe(loaded.settings))
         return OK
-    return _run(file, loaded, debug=options.debug)
+    return _run(file, loaded, inherited, debug=options.debug)
 
 
 def unreadable(error: OSError) -> str:
@@ -82,7 +83,7 @@ def _check(file: ConfigurationFile) -> Loaded | None:
         _print_refused(refused)
         return None
     _print_all("warning:", loaded.warnings)
-    problems = (*loaded.unsupported, *absent_group(loaded.settings, file.path))
+    problems = (*loaded.unsupported, *absent_group(loaded.settings, file.path), *exposed(loaded))
     _print_all("warning:", problems)
     return loaded
 
@@ -129,7 +130,7 @@ def _print_all(label: str, problems: Iterable[Problem]) -> None:
         print(label, problem, file=sys.stderr)
 
 
-def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
+def _run(file: ConfigurationFile, loaded: Loaded, inherited: Inherited, *, debug: bool) -> int:
     faults = Faults()
     written = log_to(_STDERR, os.environ, debug=debug, burst=loaded.settings.log_burst)
     shown = FilteringLogObserver(levels(written, debug=debug), [FirstOccurrence()])
@@ -141,7 +142,7 @@ def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
         reactor = install()
         if _writes_ipvs(loaded):
             _lock(reactor)
-        return _Run(file, loaded, reactor, written, faults).result()
+        return _Run(file, loaded, reactor, written, faults, inherited=inherited).result()
     except AlreadyRunningError as other:
         log.critical("{other}", other=other)
         return FAILED
@@ -173,7 +174,17 @@ def _log_unraisable(raised: sys.UnraisableHookArgs) -> None:
 class _Run:
     """One run of the daemon, from the start to the stop of the reactor."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop, written: Log, faults: Faults) -> None:
+    def __init__(
+        self,
+        file: ConfigurationFile,
+        loaded: Loaded,
+        reactor: Loop,
+        written: Log,
+        faults: Faults,
+        *,
+        inherited: Inherited,
+    ) -> None:
+        self._inherited = inherited
         self._faults = faults
         self._file = file
         self._loaded = loaded
@@ -208,9 +219,10 @@ class _Run:
                 control=socket_of_daemon(settings.control_socket, os.environ),
                 faults=self._faults,
                 files=files,
+                inherited=self._inherited,
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
-            log.info("pybal {version} starts", version=pybal_version())
+            log.info("pybal {version} starts", version=__version__)
             app.start()
             self._app = app
         except Exception:  # noqa: BLE001  # a bug: logged with its traceback; the process exits with 1

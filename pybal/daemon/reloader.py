@@ -56,8 +56,9 @@ class File(Protocol):
 class ReloadTargets:
     """The parts of the daemon that a reload changes.
 
-    ``applied`` is called with the new settings after the steps. ``blocker`` returns the reason why reloads are refused at
-    present, empty if they are allowed.
+    ``applied`` is called with the new settings after the steps, unless the plan is empty; ``accepted`` after every accepted reload.
+    ``blocker`` returns the reason why reloads are refused at present, empty if they are allowed, ``status`` the status line
+    for the service manager.
     """
 
     services: Services
@@ -68,6 +69,8 @@ class ReloadTargets:
     clock: IReactorTime
     applied: Callable[[Settings], None]
     blocker: Callable[[], str] = str
+    status: Callable[[], str] = str
+    accepted: Callable[[], None] = lambda: None
 
 
 class Reloader:
@@ -83,6 +86,8 @@ class Reloader:
     ) -> None:
         self.settings = loaded.settings
         """The settings in use."""
+        self.sensitive = loaded.sensitive
+        """The sensitive parts of the configuration in use."""
         self._file = file
         self._targets = targets
         self._turns = Turns(targets.clock)
@@ -152,16 +157,16 @@ class Reloader:
         self._targets.notifier.reloading()
         try:
             outcome = await self._outcome(force=force)
+            last = self._configuration
+            self._configuration = replace(
+                last,
+                last=outcome,
+                accepted=last.accepted + outcome.accepted,
+                refused=last.refused + (not outcome.accepted),
+            )
         finally:
             if not self._stopped:
-                self._targets.notifier.ready(f"{len(self._targets.services)} services")
-        last = self._configuration
-        self._configuration = replace(
-            last,
-            last=outcome,
-            accepted=last.accepted + outcome.accepted,
-            refused=last.refused + (not outcome.accepted),
-        )
+                self._targets.notifier.reloaded(self._targets.status())
         return outcome
 
     async def _outcome(self, *, force: bool) -> Outcome:
@@ -220,7 +225,8 @@ class Reloader:
             apply()
             await self._turn()
         targets.services.set_order(settings.services)
-        self.settings = settings
+        self.settings, self.sensitive = settings, loaded.sensitive
+        targets.accepted()
         self._configuration = replace(self._configuration, digest=loaded.digest, loaded_at=targets.clock.seconds())
         if targets.announcing:
             targets.announcing.reconfigure(settings, _new(plan.steps))

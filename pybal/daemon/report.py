@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from twisted.internet.interfaces import IReactorTime
 
+from pybal import __version__
 from pybal.bgp.service import BGPService
 from pybal.checks.engine import Engine
+from pybal.config.describe import NO_SERVICES
 from pybal.config.settings import SourceSettings
 from pybal.config.source_options import server_of
 from pybal.control.freeze import Freezer
@@ -19,15 +21,16 @@ from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
 from pybal.core.model import Alert, Placement, Server, Snapshot
 from pybal.daemon.services import Services
+from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
+from pybal.journal.recorder import Recorder
 from pybal.reload.render import Configuration
 from pybal.runtime.activities import Activities
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
-from pybal.runtime.version import pybal_version
 from pybal.sources.state_files import StateFiles
 from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.alert_times import AlertTimes
@@ -51,8 +54,9 @@ class DaemonReport:
     audit: Audit
     freezer: Freezer
     overrides: Overrides
-    examination: Examination
+    examinations: Sequence[Examination]
     announcing: BGPService | None
+    journal: Recorder | None
     faults: Faults
     activities: Activities
     state: StateFiles
@@ -92,7 +96,7 @@ class DaemonReport:
     def overview(self) -> Overview:
         """Return the summary that `pybal status` shows."""
         return Overview(
-            version=pybal_version(),
+            version=__version__,
             process=os.getpid(),
             started=self.started,
             now=self.clock.seconds(),
@@ -102,7 +106,12 @@ class DaemonReport:
             monitors=self.services.number_of_monitors,
             snapshot=self.snapshot(),
             bgp=self.bgp(),
+            findings=self.findings(),
         )
+
+    def findings(self) -> Sequence[Finding]:
+        """Return the findings of `pybal doctor` that need action."""
+        return tuple(found for examination in self.examinations for found in examination.findings)
 
     def bgp(self) -> BGP:
         """Return the present verdicts and sessions, empty without BGP."""
@@ -146,6 +155,9 @@ class DaemonReport:
         """Yield the alerts of all parts, and ``None`` after each service."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
+        if not len(self.services):
+            text = f"{NO_SERVICES}; IPVS stays unchanged (add a section for each service to pybal.conf, and run pybal reload)"
+            yield Alert("", "unconfigured", text)
         yield from tuple(self.overrides.alerts())
         # Each part is complete before the next yield: what it reads may change between two.
         yield from tuple(self.starting())
@@ -156,11 +168,14 @@ class DaemonReport:
             yield None
         yield from tuple(_unverified(running.settings.source for running in self.services))
         yield from tuple(self.reconciler.alerts())
-        yield from tuple(self.examination.alerts())
+        for examination in self.examinations:
+            yield from tuple(examination.alerts())
         yield from tuple(self.audit.alerts())
         if self.announcing:
             yield from tuple(self.announcing.alerts())
         yield from tuple(self.state.alerts())
+        if self.journal:
+            yield from tuple(self.journal.alerts())
         yield from reload.alerts(self.configuration())
         yield from tuple(loop.alerts(self.held, self.clock.seconds()))
         yield from tuple(checks.alerts(self.engine))

@@ -11,10 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pybal.config.settings import ServiceSettings
+from pybal.core.history import PoolHistory
 from pybal.core.model import Address, Pool, Service
 from pybal.daemon.controller import Controller
-from pybal.ipvs.model import key_of
+from pybal.ipvs.model import Key, key_of
 from pybal.ipvs.reconciler import Reconciler
+from pybal.journal.recorder import Recorder
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.reload.plan import Step, changed_monitors
@@ -55,7 +57,7 @@ class Services:
     """All services, by name in the order of the configuration.
 
     ``changed`` is called after each change of a pool. ``refusal`` returns why a server cannot have an address, empty if it can. ``overridden`` returns the hosts
-    of a service that operators disabled on this balancer.
+    of a service that operators disabled on this balancer. ``journal`` records all events.
     """
 
     _log = Logger()
@@ -72,6 +74,7 @@ class Services:
         changed: Callable[[], None],
         refusal: Callable[[Address], str] = lambda _address: "",
         overridden: Callable[[str], frozenset[str]] = lambda _service: frozenset(),
+        journal: Recorder | None = None,
     ) -> None:
         self._factory = factory
         self._resolver = resolver
@@ -81,6 +84,7 @@ class Services:
         self._changed = changed
         self._refusal = refusal
         self._overridden = overridden
+        self._journal = journal
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
         self._by_name: dict[str, RunningService] = {}
         self._index()
@@ -120,9 +124,19 @@ class Services:
         """Return whether a change is not applied to its pool yet."""
         return any(running.controller.pending for running in self)
 
+    def prove(self, applied: Callable[[], None]) -> int:
+        """Call ``applied`` for each service whose waiting changes are applied; return the number of services."""
+        for running in self:
+            running.controller.prove(applied)
+        return len(self)
+
     def pools(self) -> Mapping[str, Pool]:
         """Return the present pools, by name."""
         return MappingProxyType({name: running.controller.pool for name, running in self._by_name.items()})
+
+    def histories(self) -> Mapping[Key, PoolHistory]:
+        """Return the histories of all pools, by the key of their service."""
+        return {key: running.controller.history for key, running in self._running.items()}
 
     def sources(self) -> Iterator[tuple[str, PoolSource]]:
         """Yield the sources with the names of their services."""
@@ -180,6 +194,7 @@ class Services:
             changed=self._changed,
             refusal=self._refusal,
             overridden=self._overridden,
+            tape=None if self._journal is None else self._journal.tape(),
         )
         return RunningService(settings, source, factories, controller)
 

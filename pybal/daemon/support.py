@@ -26,6 +26,16 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
             yield Problem(file, service.line, service.service.name, "config", shown(service.source.url), schemes)
 
 
+def uninstalled(settings: Settings, file: str) -> Iterator[Problem]:
+    """Yield the services of ``file`` whose sources need a package that is not installed.
+
+    Imports the packages, which takes time: not for the event loop.
+    """
+    for service in settings.services:
+        if package := sources.missing(service.source):
+            yield Problem(file, service.line, service.service.name, "config", shown(service.source.url), package)
+
+
 def absent(settings: Settings, file: str) -> Iterator[Problem]:
     """Yield the settings of ``file`` that this machine cannot use at present.
 

@@ -116,11 +116,11 @@ class Watch:
         if now <= self._in_time_until:
             return
         # A later result, and a new monitor, is in time for longer than this.
-        until = now + PATIENCE / 2
+        soon = until = now + PATIENCE / 2
         for watched in list(self._watched.values()):
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
-                if last + PATIENCE < until:  # a constant first: it costs less
+                if last + PATIENCE < soon:  # a constant first: it costs less
                     until = min(until, end := last + monitor.patience)
                     if now > end:
                         yield watched.host, monitor, last

@@ -11,14 +11,17 @@ from typing import Any, cast
 from weakref import ref
 
 import pytest
+import twisted
 
+from pybal.core.events import Event
 from pybal.core.history import KEPT_DECISIONS
-from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Pool, Service
+from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Pool, Service, SuspectCheck
 from pybal.core.steps import Steps
 from pybal.core.transitions import Transition
 from pybal.core.unreachable import why_unreachable
 from pybal.daemon.controller import CORRELATED_SECONDS, GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
+from pybal.journal.recorder import Tape
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns, Work
 from pybal.sources.base import PoolState, SourceError
@@ -27,11 +30,29 @@ from tests.harness.observed_faults import observed_faults
 from tests.harness.turning_clock import TurningClock
 
 VIP = ip_address("10.2.1.1")
+without_cycles_of_twisted = pytest.mark.skipif(
+    twisted.__version__ < "23", reason="Twisted 22 makes a cycle of 14 objects for each coroutine"
+)
 ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
+
+
+class TapeOfEvents(Tape):
+    """Keeps the words of the events of a pool, in the order of their records."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def record(self, event: Event, before: Pool, after: Pool) -> None:
+        self.events.append(f"{type(event).__name__}{' without effect' if after is before else ''}")
+
+    def end(self) -> None:
+        self.events.append("end")
 
 
 class ControllerOnClock:
     """A controller with its fake parts; ``wants`` are the wanted sets, ``error`` is raised by the next.
+
+    ``looked_up`` are the names in the order of their lookups, ``changed`` counts the announced changes of the pool.
 
     Each wanted set that lacks an address of ``stuck`` raises an exception, as a bug would.
 
@@ -44,6 +65,9 @@ class ControllerOnClock:
         self.error: Exception | None = None
         self.stuck: set[str] = set()
         self.overridden: set[str] = set()
+        self.looked_up: list[str] = []
+        self.changed = 0
+        self.tape = TapeOfEvents()
         self.turns = Turns(self.clock, now=self._now)
         self.names: dict[str, Address | LookupFailed] = dict(ADDRESSES)
         self.source = FakeSource("file:///pool")
@@ -69,6 +93,8 @@ class ControllerOnClock:
             amend=self._amend,
             clock=self.clock,
             turns=self.turns,
+            changed=self._count,
+            tape=self.tape,
             refusal=why_unreachable,
             overridden=lambda _service: frozenset(self.overridden),
         )
@@ -77,7 +103,11 @@ class ControllerOnClock:
         self._readings += self.slow
         return self.clock.seconds() + self._readings
 
+    def _count(self) -> None:
+        self.changed += 1
+
     async def _lookup(self, host: str, version: int) -> LookupResult:
+        self.looked_up.append(host)
         answer = self.names[host]
         if isinstance(answer, LookupFailed):
             raise answer
@@ -442,7 +472,7 @@ def test_pool_with_fewer_enabled_servers_than_its_floor_raises_an_alert() -> Non
     service.deliver(Member("web1"), *(Member(f"web{i}", enabled=False) for i in (2, 3, 4)))
     assert service.wants[-1] == {"10.0.0.1": 10}
     assert service.alerts() == [
-        Alert("text", "disabled", "only 1 of 4 servers enabled (serving 1 of 4, floor 2, 0 forced)")
+        Alert("text", "disabled", "only 1 of 4 servers enabled (serving 1 of 4, floor 2, 0 forced, 3 disabled)")
     ]
 
 
@@ -511,6 +541,15 @@ def test_monitor_that_was_up_raises_an_alert_until_its_next_result() -> None:
     assert service.alerts() == [Alert("text", "unknown", text)]
     monitor.decided_at = service.clock.seconds()
     assert service.alerts() == []
+
+
+def test_each_monitor_without_results_raises_an_alert() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    for host, age in (("web1", 10.0), ("web2", 2.0), ("web3", 5.0)):
+        service.factory.running[host].decided_at = service.clock.seconds() - age
+    service.clock.advance(40)
+    assert sorted(alert.text.partition(":")[0] for alert in service.alerts()) == ["web1", "web2", "web3"]
 
 
 def test_log_has_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:
@@ -804,6 +843,7 @@ def test_new_scheduler_amends_the_goal_without_listing_it_again() -> None:
     assert service.amendments[-1] == {}
 
 
+@without_cycles_of_twisted
 def test_server_that_leaves_the_list_leaves_no_garbage() -> None:
     pool = ControllerOnClock()
     pool.start("web1", "web2", "web3")
@@ -1036,6 +1076,7 @@ def test_list_in_progress_ends_with_the_service() -> None:
     assert len(pool.wants) == wants
 
 
+@without_cycles_of_twisted
 def test_stopped_service_leaves_no_garbage() -> None:
     pool = ControllerOnClock()
     pool.start("web1", "web2", "web3")
@@ -1124,3 +1165,282 @@ def test_server_of_the_saved_list_is_unknown_before_the_first_list() -> None:
     service.deliver(Member("web2"))
     assert service.controller.server("web1") is None
     assert service.controller.server("web2") is service.controller.pool.servers["web2"]
+
+
+def test_events_are_recorded_in_order_also_without_effect_until_the_stop() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.deliver(Member("web1"), Member("web2"))
+    service.report("web1", up=False)
+    service.controller.stop()
+    assert service.tape.events == [
+        "Adopted without effect",
+        "Listed",
+        "Resolved",
+        "Gathered",
+        "Gathered",
+        "Listed without effect",
+        "Gathered",
+        "end",
+    ]
+
+
+def test_change_of_the_pool_is_announced() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    before = service.changed
+    service.report("web1", up=False)
+    assert service.changed == before + 1
+    service.report("web1", up=False)
+    assert service.changed == before + 1
+
+
+def test_new_settings_replace_the_monitors_of_present_and_next_addresses() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.move("web1", "10.0.1.1")
+    other = FakeMonitorFactory("Fake")
+    service.controller.change(service.service, [other])
+    service.turn()
+    assert service.factory.running == {}
+    assert sorted(str(monitor.address) for monitor in other.made) == ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.1"]
+
+
+def test_new_settings_look_names_up_again_only_for_another_tunneling() -> None:
+    service = ControllerOnClock(vip="2001:db8::1")
+    service.controller.start({})
+    service.deliver(Member("web1"))
+    assert service.factory.running == {}
+    before = len(service.looked_up)
+    service.controller.change(replace(service.service, scheduler="mh"), [service.factory])
+    service.turn()
+    assert len(service.looked_up) == before
+    service.controller.change(replace(service.service, tunneling=True), [service.factory])
+    service.turn()
+    assert len(service.looked_up) == before + 1
+    assert list(service.factory.running) == ["web1"]
+    assert service.alerts() == []
+
+
+def test_addresses_found_after_new_settings_are_applied_after_them() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.slow = True
+    service.tape.events.clear()
+    for number in range(10):
+        service.controller.change(replace(service.service, depool_threshold=number / 10), [service.factory])
+    service.names["web1"] = ip_address("10.0.1.1")
+    service.clock.rightNow += 120.0
+    for _ in range(5):
+        service.clock.turn()
+    service.controller.change(replace(service.service, tunneling=True), [service.factory])
+    for _ in service.until_applied():
+        pass
+    assert [each.split()[0] for each in service.tape.events][-3:] == ["Resolved", "Reconfigured", "Resolved"]
+
+
+def test_new_source_takes_over_with_its_first_list() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    first, second, third = service.source, FakeSource("file:///second"), FakeSource("file:///third")
+    service.controller.change(service.service, [service.factory], second)
+    service.controller.change(service.service, [service.factory], third)
+    assert (first.running, second.running, third.running) == (True, False, True)
+    third.problem = "file:///third: not there"
+    text = "file:///third: not there; keeping the list of the previous source"
+    assert service.alerts() == [Alert("text", "source", text, subject="next")]
+    third.problem = None
+    third.listed((Member("web2"), Member("web3")))
+    service.turn()
+    third.listed((Member("web2"),))
+    service.turn()
+    assert (first.running, third.running) == (False, True)
+    assert [*service.controller.pool.servers] == ["web2"]
+    third.problem = "file:///third: not there"
+    text = "file:///third: not there; keeping the last good list (1 server)"
+    assert service.alerts()[:1] == [Alert("text", "source", text)]
+
+
+def test_stop_ends_a_source_that_has_not_taken_over() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    following = FakeSource("file:///next")
+    service.controller.change(service.service, [service.factory], following)
+    service.controller.stop()
+    assert not following.running
+
+
+def test_stop_ends_lookups_gathered_reports_and_searches() -> None:
+    service = ControllerOnClock()
+    service.start(*(f"web{number}" for number in range(1, 9)))
+    for number in (1, 2, 3, 4):
+        service.report(f"web{number}", up=False)
+    service.factory.running["web1"].make_report(up=True)
+    service.factory.running["web2"].make_report(up=True)
+    wants, looked_up = len(service.wants), len(service.looked_up)
+    service.controller.stop()
+    assert service.clock.getDelayedCalls() == []
+    service.clock.pump([60.0] * 10)
+    assert (len(service.wants), len(service.looked_up)) == (wants, looked_up)
+
+
+def test_override_before_the_first_list_is_no_list() -> None:
+    service = ControllerOnClock()
+    service.controller.start({})
+    service.overridden.add("web1")
+    service.controller.apply_overrides()
+    service.turn()
+    assert not service.controller.pool.listed
+
+
+def test_lists_that_wait_are_one_event() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.slow = True
+    service.tape.events.clear()
+    for weight in range(20, 30):
+        service.source.listed((Member("web1", weight), Member("web2"), Member("web3")))
+    for _ in service.until_applied():
+        pass
+    assert service.tape.events == ["Listed", "Listed"]
+
+
+def test_list_in_progress_has_no_pooled_server_without_held_addresses() -> None:
+    service = ControllerOnClock()
+    service.slow = True
+    service.controller.start({})
+    service.source.listed((Member("web1"),))
+    assert service.source.pool() == PoolState((Member("web1"),), frozenset())
+
+
+@pytest.mark.parametrize(("held", "pooled"), [({ADDRESSES["web1"]: 10}, frozenset(("web1",))), ({}, frozenset())])
+def test_unresolved_server_counts_as_pooled_with_held_addresses(
+    held: dict[Address, int], pooled: frozenset[str]
+) -> None:
+    service = ControllerOnClock()
+    service.names["web1"] = LookupFailed("SERVFAIL", definite=False)
+    service.controller.start(held)
+    service.deliver(Member("web1"))
+    assert service.source.pool().pooled == pooled
+
+
+def test_alert_about_an_unusable_address_ends_with_another_address() -> None:
+    service = ControllerOnClock()
+    service.names["web2"] = ip_address("0.0.0.0")
+    service.controller.start({})
+    service.deliver(Member("web1"), Member("web2"))
+    service.names["web2"] = ADDRESSES["web2"]
+    service.clock.pump([60.0] * 4)
+    assert "unresolved" not in {alert.kind for alert in service.alerts()}
+
+
+def test_addresses_are_applied_after_the_reports_before_them() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.names["web3"] = ip_address("10.0.1.3")
+    service.clock.rightNow += 120.0
+    service.factory.running["web1"].make_report(up=False)
+    service.factory.running["web2"].make_report(up=False)
+    service.tape.events.clear()
+    for _ in range(4):
+        service.clock.turn()
+    assert service.tape.events == ["Gathered", "Resolved"]
+
+
+def test_settings_are_applied_after_the_reports_before_them() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.factory.running["web1"].make_report(up=False)
+    service.factory.running["web2"].make_report(up=False)
+    service.tape.events.clear()
+    service.controller.change(replace(service.service, depool_threshold=0.1), [service.factory])
+    assert service.tape.events == ["Gathered", "Reconfigured"]
+
+
+def test_whole_set_is_wanted_after_an_exception() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3", "web4")
+    service.error = MemoryError()
+    service.report("web1", up=False)
+    amendments, wants = len(service.amendments), len(service.wants)
+    service.report("web2", up=False)
+    assert (len(service.amendments), len(service.wants)) == (amendments, wants + 1)
+    assert sorted(service.wants[-1]) == ["10.0.0.1", "10.0.0.3", "10.0.0.4"]
+
+
+def test_correlated_failures_are_logged_once_and_over_when_all_recover(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.start(*(f"web{number}" for number in range(1, 7)))
+    for number in (1, 2, 3):
+        service.report(f"web{number}", up=False, at=2.0 * number)
+    service.report("web4", up=False, at=7.0)
+    service.clock.advance(CORRELATED_SECONDS)
+    assert [alert.kind for alert in service.alerts()] == ["suspect-check"]
+    assert sum("began to fail" in line for line in lines) == 1
+    for number in (1, 2, 3, 4):
+        service.report(f"web{number}", up=True, at=12.0)
+        service.clock.pump([CORRELATED_SECONDS] * 2)
+    assert service.alerts() == []
+
+
+def test_initialization_ends_after_the_first_list_and_its_lookups() -> None:
+    service = ControllerOnClock()
+    service.controller.start({})
+    service.controller.change(replace(service.service, depool_threshold=0.6), [service.factory])
+    service.turn()
+    assert not service.controller.initialized
+    service.source.listed((Member("web1"),))
+    assert service.controller.pool.listed
+    assert not service.controller.initialized
+    service.turn()
+    assert service.controller.initialized
+
+
+def test_settings_before_the_first_list_leave_the_kernel_unchanged() -> None:
+    service = ControllerOnClock()
+    service.controller.start({ADDRESSES["web1"]: 10})
+    service.controller.change(replace(service.service, scheduler="mh"), [service.factory])
+    service.turn()
+    assert service.wants == []
+
+
+@pytest.mark.parametrize("changed", [{"name": "www"}, {"tunneling": True}], ids=["name", "tunneling"])
+def test_whole_set_is_wanted_for_another_name_or_tunneling(changed: dict[str, Any]) -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    amendments, wants = len(service.amendments), len(service.wants)
+    service.controller.change(replace(service.service, **changed), [service.factory])
+    assert (len(service.amendments), len(service.wants)) == (amendments, wants + 1)
+
+
+def test_correlated_failures_are_ignored_with_suspect_check_off() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3", "web4")
+    service.controller.change(replace(service.service, suspect_check=SuspectCheck.OFF), [service.factory])
+    for number in (1, 2, 3):
+        service.report(f"web{number}", up=False)
+    service.clock.pump([CORRELATED_SECONDS] * 2)
+    assert "suspect-check" not in {alert.kind for alert in service.alerts()}
+
+
+def test_proof_follows_the_changes_that_wait_and_is_made_once_at_a_time() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.slow = True
+    proved: list[int] = []
+    service.source.listed((Member("web1", 20), Member("web2")))
+    service.controller.prove(lambda: proved.append(service.wants[-1]["10.0.0.1"]))
+    service.controller.prove(lambda: proved.append(0))
+    for _ in service.until_applied():
+        pass
+    assert proved == [20]
+    service.controller.prove(lambda: proved.append(1))
+    service.turn()
+    assert proved == [20, 1]
+
+
+def test_removal_of_many_servers_by_the_source_raises_an_alert() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.source.removal = "file:///pool: declares web3, web4 out of the pool, 2 servers left"
+    assert service.alerts() == [Alert("text", "removed", service.source.removal)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,14 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from pybal.config.errors import ConfigError, Problem
-from pybal.config.settings import IPVSSettings, ServiceSettings, Settings
+from pybal.config.sensitive import NOTHING_SENSITIVE, Sensitive
+from pybal.config.settings import InstrumentationSettings, IPVSSettings, ServiceSettings, Settings
 from pybal.ipvs.model import key_of
 from pybal.ipvs.render import operation
 from pybal.reload.plan import Outcome, Verb
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import BOTH, FETCH, IDLE, LISTS, ONE, TWO, DaemonOnClock, web
+from tests.harness.notify_socket import NotifySocket
 
 TOO_MUCH = "more than max-blast-radius = 0.5 allows (run pybal reload --force to apply it)"
 NO_GRACE = IPVSSettings(remove_grace=0.0)
@@ -88,6 +92,44 @@ class TestRefused:
         daemon.blocker = "frozen for another 312 s by root: new switch"
         assert daemon.reload(of((WEB,))).problems == ("frozen for another 312 s by root: new switch",)
         assert (daemon.operations, len(daemon.services)) == ([], 2)
+
+    def test_unsupported_settings_are_refused(self, daemon: DaemonOnClock) -> None:
+        daemon.unsupported = (Problem("pybal.conf", 3, "web", "scheduler", "'best'", "a scheduler of this kernel"),)
+        outcome = daemon.reload(of((WEB,)))
+        assert outcome.problems == ("pybal.conf:3: [web] scheduler: found 'best'; expected a scheduler of this kernel",)
+        assert (daemon.operations, len(daemon.services)) == ([], 2)
+
+    def test_force_does_not_apply_changes_that_need_a_restart(self, daemon: DaemonOnClock) -> None:
+        outcome = daemon.reload(of((WEB,), dry_run=True), force=True)
+        assert outcome.problems == ("dry-run no -> yes: restart pybal to apply it",)
+        assert (daemon.operations, len(daemon.services)) == ([], 2)
+
+    def test_reload_is_refused_with_a_port_in_use(self, daemon: DaemonOnClock) -> None:
+        daemon.listening.in_use = True
+        outcome = daemon.reload(of((WEB,), instrumentation=InstrumentationSettings(port=9091)))
+        assert outcome.problems == ("Couldn't listen on 127.0.0.1:9091: [Errno 98] Address already in use.",)
+        assert (daemon.operations, len(daemon.services)) == ([], 2)
+
+    def test_reload_is_refused_without_a_table(self, daemon: DaemonOnClock) -> None:
+        daemon.backend.broken = "IPVS is gone"
+        outcome = daemon.reload(of((WEB, OTHER, THIRD)))
+        assert outcome.problems == ("IPVS is gone",)
+        assert len(daemon.services) == 2
+
+    def test_reload_is_refused_with_settings_that_bgp_refuses(self, daemon: DaemonOnClock) -> None:
+        daemon.announcing.refusal = "cannot read bgp-password-file"
+        outcome = daemon.reload(of((WEB,)))
+        assert outcome.problems == ("cannot read bgp-password-file",)
+        assert (daemon.announcing.reconfigured, daemon.operations, len(daemon.services)) == ([], [], 2)
+
+    def test_refused_reload_has_its_plan_and_logs_its_warnings(self, daemon: DaemonOnClock) -> None:
+        daemon.warnings = (Problem("pybal.conf", 3, "web", "bgp", "unused", ""),)
+        with capturedLogs() as logs:
+            outcome = daemon.reload(of(()))
+        assert outcome.plan
+        assert [step.verb for step in outcome.plan.steps] == [Verb.REMOVE, Verb.REMOVE]
+        assert [formatEvent(log) for log in logs if log["log_level"] is LogLevel.warn] == list(outcome.warnings)
+        assert outcome.warnings == ("pybal.conf:3: [web] bgp: unused",)
 
     def test_exception_while_preparing_changes_nothing(self, daemon: DaemonOnClock) -> None:
         daemon.broken = RuntimeError("no")
@@ -199,6 +241,54 @@ class TestChange:
         assert [source.running for source in daemon.sources] == [True, False, False, True]
 
 
+class TestOtherParts:
+    def test_ports_are_those_of_the_new_settings(self, daemon: DaemonOnClock) -> None:
+        daemon.listening.ports = {9090}
+        assert daemon.reload(of((WEB, OTHER), instrumentation=InstrumentationSettings(port=9091))).accepted
+        assert daemon.listening.ports == {9091}
+
+    def test_secrets_of_the_new_file_are_sensitive(self, daemon: DaemonOnClock) -> None:
+        daemon.sensitive = Sensitive("/etc/pybal/new.conf")
+        daemon.reload(of(()))
+        assert daemon.reloader.sensitive == NOTHING_SENSITIVE
+        daemon.reload(of((WEB,)))
+        assert daemon.reloader.sensitive == daemon.sensitive
+
+    def test_settings_are_applied_when_they_change(self, daemon: DaemonOnClock) -> None:
+        changed = of((WEB,))
+        daemon.reload(of((WEB, OTHER)))
+        assert (daemon.accepted, daemon.applied) == (1, [])
+        daemon.reload(changed)
+        assert (daemon.accepted, daemon.applied) == (2, [changed])
+
+    def test_steps_are_logged_before_the_result(self, daemon: DaemonOnClock) -> None:
+        with capturedLogs() as logs:
+            daemon.reload(of((WEB, OTHER, THIRD)))
+        assert [formatEvent(log) for log in logs if log.get("system") == "reload"] == [
+            "+ service third",
+            "    -A -t 192.0.2.3:80 -s wrr with the first server list",
+            "reloaded: 2 of 3 services unchanged",
+        ]
+
+    def test_outcome_has_the_warnings_of_the_file_in_use(self, daemon: DaemonOnClock) -> None:
+        daemon.warnings = (Problem("pybal.conf", 3, "web", "bgp", "unused", ""),)
+        assert daemon.reload(of((WEB,))).warnings == ("pybal.conf:3: [web] bgp: unused",)
+
+    def test_configuration_has_the_time_of_the_last_accepted_reload(self, daemon: DaemonOnClock) -> None:
+        daemon.clock.advance(50)
+        daemon.reload(of((WEB,)))
+        loaded_at = daemon.reloader.configuration.loaded_at
+        assert 50 < loaded_at < 60
+        daemon.clock.advance(50)
+        daemon.reload(of(()))
+        assert daemon.reloader.configuration.loaded_at == loaded_at
+
+    def test_bgp_is_reconfigured_with_the_new_services(self, daemon: DaemonOnClock) -> None:
+        daemon.reload(of((WEB, OTHER, THIRD)))
+        daemon.reload(of((WEB, OTHER)))
+        assert daemon.announcing.reconfigured == [{"third"}, frozenset()]
+
+
 class TestAddAndRemove:
     def test_added_service_enters_the_kernel_with_its_first_list(self, daemon: DaemonOnClock) -> None:
         outcome = daemon.reload(of((WEB, THIRD, OTHER)))
@@ -241,6 +331,46 @@ class TestAddAndRemove:
         assert daemon.operations.index("-D -t 192.0.2.1:80") > 2
         assert done.called
 
+    def test_steps_are_applied_one_per_turn(self, daemon: DaemonOnClock) -> None:
+        daemon.source_events.clear()
+        daemon.settings = of((WEB, OTHER, THIRD, web("fourth", "192.0.2.4")))
+        Deferred.fromCoroutine(daemon.reloader.reload())
+        sources = []
+        for _ in range(100):
+            daemon.clock.turn()
+            sources.append(len(daemon.source_events))
+        assert sorted(set(sources)) == [0, 1, 2]
+
+    def test_moved_service_starts_after_the_old_one_has_stopped(self, daemon: DaemonOnClock) -> None:
+        daemon.reload(of((web(vip="192.0.2.9", source=TWO), OTHER)))
+        assert daemon.source_events == [("stop", ONE), ("start", TWO)]
+
+    def test_removed_service_leaves_when_its_vip_is_withdrawn(self, daemon: DaemonOnClock) -> None:
+        daemon.announcing.held = {WEB.service.vip}
+        daemon.settings = of((OTHER,))
+        done = Deferred.fromCoroutine(daemon.reloader.reload())
+        daemon.clock.pump([0.05] * 20)
+        assert (daemon.operations, done.called) == ([], False)
+        daemon.announcing.held = set()
+        daemon.clock.pump([0.05] * 2)
+        assert (daemon.operations, done.called) == (["-D -t 192.0.2.1:80"], True)
+
+    @pytest.mark.parametrize(
+        "others",
+        [(replace(OTHER, service=replace(OTHER.service, vip=WEB.service.vip, port=443)),), (OTHER, THIRD)],
+        ids=["with its VIP", "without a list"],
+    )
+    def test_removed_service_does_not_wait_for_services_that_stay(self, others: tuple[ServiceSettings, ...]) -> None:
+        daemon = started(
+            WEB, *(replace(each, source=replace(each.source, url="file:///pools/none")) for each in others)
+        )
+        daemon.announcing.held = {WEB.service.vip} & {each.service.vip for each in others}
+        daemon.settings = of(others)
+        done = Deferred.fromCoroutine(daemon.reloader.reload(force=True))
+        daemon.clock.pump([0.05] * 4)
+        assert done.called
+        assert daemon.operations[:1] == ["-D -t 192.0.2.1:80"]
+
     def test_old_service_leaves_after_a_timeout_when_the_new_one_is_absent(self, daemon: DaemonOnClock) -> None:
         assert daemon.reload(of((web(vip="192.0.2.9", source=TWO), OTHER))).accepted
         assert daemon.operations == ["-D -t 192.0.2.1:80"]
@@ -278,3 +408,72 @@ def test_stop_cancels_the_reload_in_progress(daemon: DaemonOnClock) -> None:
     assert isinstance(outcome, Failure)
     assert outcome.check(CancelledError)
     assert daemon.operations == []
+
+
+def test_second_reload_begins_after_the_first_has_ended(daemon: DaemonOnClock) -> None:
+    daemon.settings = of((web(vip="192.0.2.9", source=TWO), OTHER))
+    first = Deferred.fromCoroutine(daemon.reloader.reload())
+    daemon.clock.pump([0.05] * 5)
+    daemon.settings = of((web(vip="192.0.2.9", source=TWO), OTHER, THIRD))
+    second = Deferred.fromCoroutine(daemon.reloader.reload())
+    daemon.clock.pump([0.05] * 5)
+    assert (first.called, len(daemon.services)) == (False, 2)
+    daemon.clock.pump([0.05] * 120)
+    assert (second.called, len(daemon.services)) == (True, 3)
+
+
+def test_reload_is_possible_after_one_that_failed_half_way(daemon: DaemonOnClock) -> None:
+    daemon.unreadable = RuntimeError("no")
+    with capturedLogs() as logs:
+        daemon.reloader.request()
+        daemon.turn()
+    assert [formatEvent(log) for log in logs] == [
+        "reload failed half-way; restart pybal to apply the whole configuration"
+    ]
+    daemon.unreadable = None
+    assert daemon.reload(of((WEB,))).accepted
+
+
+def test_reload_that_a_stop_cancels_is_no_failure(daemon: DaemonOnClock) -> None:
+    with capturedLogs() as logs:
+        daemon.reloader.request()
+        daemon.reloader.stop()
+        daemon.turn()
+    assert logs == []
+    assert daemon.reloader.configuration.accepted == 0
+
+
+class TestServiceManager:
+    @pytest.fixture
+    def manager(self, tmp_path: Path) -> Iterator[NotifySocket]:
+        manager = NotifySocket(tmp_path)
+        yield manager
+        manager.close()
+
+    @pytest.fixture
+    def daemon(self, manager: NotifySocket) -> DaemonOnClock:
+        daemon = DaemonOnClock(Settings((WEB, OTHER)), manager.environ)
+        manager.received()
+        return daemon
+
+    @staticmethod
+    def states(manager: NotifySocket) -> list[str]:
+        return [text.partition("\n")[0] for text in manager.received()]
+
+    @pytest.mark.parametrize("error", [None, OSError(errno.EIO, "Input/output error"), RuntimeError("no")])
+    def test_manager_learns_begin_and_end_of_each_reload(
+        self, manager: NotifySocket, daemon: DaemonOnClock, error: Exception | None
+    ) -> None:
+        daemon.unreadable = error
+        with capturedLogs():
+            daemon.reloader.request()
+            daemon.turn()
+        assert self.states(manager) == ["RELOADING=1", "READY=1"]
+
+    def test_manager_learns_no_end_when_the_daemon_stops(self, manager: NotifySocket, daemon: DaemonOnClock) -> None:
+        daemon.settings = of((web(vip="192.0.2.9"), OTHER))
+        daemon.reloader.request()
+        daemon.turn()
+        daemon.reloader.stop()
+        daemon.clock.pump([0.05] * 3)
+        assert self.states(manager) == ["RELOADING=1"]

@@ -1,0 +1,30 @@
+"""The daemon's connections to its machine beside the reactor: the real ones, or those of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from pybal.bgp.exabgp.child import Child
+from pybal.bgp.exabgp.run import ChildProcess
+from pybal.checks.network import Network
+from pybal.runtime.workers import MakeWorkers, Workers
+from pybal.status.listener import Bind, bound
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
+
+
+class Machine(NamedTuple):
+    """A machine.
+
+    ``workers`` makes threads, ``spawn`` starts ExaBGP, ``bind`` opens an HTTP endpoint, ``wall`` is the wall clock. Checks use the ``network``.
+    """
+
+    workers: MakeWorkers = Workers
+    network: Network = Network()
+    spawn: Callable[..., ChildProcess] = Child
+    bind: Bind = bound
+    wall: Callable[[], datetime] = _wall
