@@ -28,9 +28,10 @@ from twisted.logger import Logger
 from pybal.control.durations import DEPOOL_LONGEST
 from pybal.core.model import Alert
 from pybal.core.text import format_age
-from pybal.runtime import atomic_file
+from pybal.runtime import atomic_file, regular_file
 from pybal.runtime.activity import Activity
 from pybal.runtime.clocks import Clocks
+from pybal.runtime.state_file import OtherVersionError, versioned
 from pybal.runtime.workers import Threads
 
 T = TypeVar("T")
@@ -108,7 +109,8 @@ class Overrides:
                 if override.until > clocks.monotonic:
                     self._overrides[override.service, override.host] = override
         except (OSError, ValueError, TypeError, KeyError, RecursionError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or repr(error)
+            other = isinstance(error, OtherVersionError)
+            reason = str(error) if other else getattr(error, "strerror", None) or repr(error)
             self._fail(f"cannot read {self._path}: {reason}; depooled servers may take traffic (depool them again)")
         self._schedule()
 
@@ -209,13 +211,10 @@ class Overrides:
 def _load(path: Path) -> list[Mapping[str, Any]]:
     """Return the documents of a file, none without a file. Raises OSError, or ValueError if damaged."""
     try:
-        with path.open("rb") as file:
-            document = json.loads(file.read(_LARGEST))
+        document = json.loads(regular_file.read(path, _LARGEST))
     except FileNotFoundError:
         return []
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError(f"not a file of version {VERSION}")
-    return list(document["overrides"])
+    return list(versioned(path, document, VERSION)["overrides"])
 
 
 def _override(document: Mapping[str, Any], clocks: Clocks) -> Override:

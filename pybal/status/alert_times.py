@@ -33,6 +33,11 @@ class AlertTimes:
         """Counts the alerts that began or ended."""
         self._activity = Activity("alerts", lambda: Deferred.fromCoroutine(self._look()), clock, interval=INTERVAL)
 
+    @property
+    def number(self) -> int:
+        """The number of alerts at the last look."""
+        return len(self._first)
+
     def start(self) -> None:
         """Begin to look."""
         self._activity.start()

@@ -12,7 +12,7 @@ from itertools import chain
 
 from pybal.core.model import Alert, Health, Pool, Severity, Snapshot
 from pybal.core.outage import outage
-from pybal.core.policy import too_small
+from pybal.core.policy import arithmetic, too_small
 from pybal.core.text import first_of, format_age, numbered, printable
 from pybal.monitors.base import Labels
 from pybal.runtime.clocks import age
@@ -49,7 +49,7 @@ def _pool_alerts(snapshot: Snapshot) -> Iterator[Alert]:
             yield Alert(
                 name,
                 POOLED_DOWN,
-                f"{_share(hosts, pool)} down but pooled: {first_of(hosts, NAMED)}",
+                f"{_share(hosts, pool)} down but pooled: {first_of(hosts, NAMED)} ({arithmetic(pool)})",
                 severity=Severity.CRITICAL,
                 data={"hosts": hosts},
             )

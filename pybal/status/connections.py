@@ -41,6 +41,8 @@ class Connection(Protocol):
 
     def abort(self) -> None: ...
 
+    def end(self) -> None: ...
+
 
 class Connections:
     """The open connections; ``refused`` and ``evicted`` count."""

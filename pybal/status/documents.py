@@ -247,6 +247,16 @@ class ServiceSummary(TypedDict):
     why: Why | Unsent | None
 
 
+class Finding(TypedDict):
+    """A finding of `pybal doctor` that needs action."""
+
+    grade: Annotated[str, "fail or warn"]
+    about: str
+    text: str
+    why: str
+    fix: Annotated[str, "A command, or the option to set"]
+
+
 class Status(TypedDict):
     """The summary that `pybal status` shows."""
 
@@ -260,6 +270,7 @@ class Status(TypedDict):
     services: list[ServiceSummary]
     alerts: list[Alert]
     groups: list[Alert]
+    findings: list[Finding]
 
 
 class Source(TypedDict):

@@ -11,7 +11,7 @@ from math import isfinite
 from pybal.bgp.delivery import Delivery
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
-from pybal.core.policy import total
+from pybal.core.policy import total, total_disabled
 from pybal.core.text import end_of, format_duration, numbered
 from pybal.core.why import why
 from pybal.monitors.base import Monitor, PastResult
@@ -178,6 +178,8 @@ def _floor(pool: Pool, sums: Tally) -> str:
     reached = "reached" if sums.serving >= sums.floor else "not reached"
     members = total(pool)
     counted = numbered(members, "server") + ("" if members == sums.total else " of weight above 0")
+    if disabled := total_disabled(pool):
+        counted += f", {disabled} of them disabled,"
     product = Decimal(str(share)) * members
     rounded = "" if product == sums.floor else f", rounded up to {sums.floor}"
     return (

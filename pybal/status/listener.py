@@ -5,6 +5,7 @@
 * All requests share a small time budget in each turn of the event loop. One request of a connection is answered in its turn; pipelined
   ones wait for theirs, at most about 32 KiB of them in memory, and the next one also waits until the client has read the previous response.
 * A large response is rendered in slices and sent in pieces (:mod:`pybal.status.renderings`, :mod:`pybal.status.sending`).
+* A request about a service that has just started waits a little (:mod:`pybal.status.first_answers`).
 * An event stream (:mod:`pybal.status.events`) lasts until its client leaves or stops reading.
 * If too many connections are open, the one without progress for the longest time is closed (:mod:`pybal.status.connections`).
 * On a loopback address the Host header must name this machine, as a defence against DNS rebinding (a foreign web page
@@ -25,6 +26,7 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime, ITCPTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
@@ -35,6 +37,7 @@ from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import BUDGET, Turns
 from pybal.status import events
 from pybal.status.connections import MOST, MOST_OF_CLIENT, Connections, client_of
+from pybal.status.first_answers import FirstAnswers
 from pybal.status.renderings import PIECE, Body, Compressor, Renderings, compressed
 from pybal.status.routes import SWITCHES, Compression, RouteResponse, Routes
 from pybal.status.sending import SEND_TIMEOUT, STALL_TIMEOUT, BodyProducer
@@ -43,6 +46,10 @@ from pybal.status.sending import SEND_TIMEOUT, STALL_TIMEOUT, BodyProducer
 HEAD_TIMEOUT = 10
 #: Seconds after which an idle connection is closed.
 IDLE_TIMEOUT = 75
+
+#: Seconds for which connections are served after the last port was closed.
+LAST_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
 
 _BACKLOG = 256
 
@@ -53,6 +60,8 @@ _HEADERS = {
     b"Cache-Control": b"no-store",
     b"Content-Security-Policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    b"Cross-Origin-Resource-Policy": b"same-origin",
+    b"Referrer-Policy": b"no-referrer",
     b"X-Content-Type-Options": b"nosniff",
 }
 
@@ -75,7 +84,19 @@ class _Request(Request):
         elif not self.channel.has_valid_host(self.requestHeaders.getRawHeaders(b"Host", [])):
             self._reply(_error(421))
         else:
+            self._wait()
+
+    def _wait(self) -> None:
+        try:
+            waiting = self.channel.factory.first_answers.wait(self.path, self.channel.transport)
+        except Exception:  # noqa: BLE001  # as in a view
+            self._fail(Failure())
+            return
+        if waiting is None:
             self._view()
+            return
+        self.notifyFinish().addErrback(lambda _: waiting.cancel())
+        waiting.addCallbacks(lambda _: self._view(), self._fail)
 
     def _view(self) -> None:
         try:
@@ -103,7 +124,7 @@ class _Request(Request):
         self.notifyFinish().addErrback(lambda _: body.cancel())
         body.addCallback(partial(self._send, answer, gzip=gzip)).addErrback(self._fail)
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, failure: Failure) -> None:  # a cancelled one has no client any more
         if not failure.check(CancelledError):
             _log.failure("Request of {path} failed; responding with 500", failure, path=self.path)
             self._reply(_error(500))
@@ -167,6 +188,8 @@ class _Channel(HTTPChannel):
         self._congested = False
         self._idle = False
         self._closing = False
+        self._ending = False
+        self._streaming = False
 
     @override
     def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:
@@ -223,7 +246,7 @@ class _Channel(HTTPChannel):
 
     def stream(self, request: _Request) -> None:
         """Send events until the client leaves."""
-        self.waits = False
+        self.waits, self._streaming = False, True
         streams = self.factory.streams
         stream = events.Stream(request, self._progressed, self.abort)
         request.notifyFinish().addBoth(lambda _: streams.close(stream))
@@ -257,6 +280,8 @@ class _Channel(HTTPChannel):
         self._progressed()
         self._idle = True
         super().requestDone(request)  # reads the next request if it was received already
+        if self._ending and not self.waits and self._parked is None:
+            self.loseConnection()
         if not self.waits and self._parked is None:
             # Also if the connection is about to be closed, because the client may not read the response.
             self.setTimeout(IDLE_TIMEOUT)
@@ -293,6 +318,12 @@ class _Channel(HTTPChannel):
         self._closing = True
         self.transport.abortConnection()
 
+    def end(self) -> None:
+        """Close after the response to the present or first request; immediately if there is no such request."""
+        self._ending = True
+        if self._streaming or (self._idle and not self._received):
+            self.loseConnection()
+
     def has_valid_host(self, hosts: Sequence[bytes]) -> bool:
         """Return whether the Host headers of a request name this machine. HTTP/1.0 has none."""
         local = ip_address(self.transport.getHost().host.partition("%")[0])
@@ -310,7 +341,7 @@ class StatusFactory(ServerFactory):
 
     ``host_names`` are names of this machine that the Host header may contain on a loopback address, besides
     ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies, ``compressors`` compress them, one for each combination of switches.
-    ``streams`` are the open event streams; they compare what ``state`` returns.
+    ``streams`` are the open event streams; they compare what ``state`` returns. ``first_answers`` are the requests that wait.
     """
 
     noisy = False
@@ -336,6 +367,7 @@ class StatusFactory(ServerFactory):
         self.renderings = Renderings(Turns(clock, budget))
         self.compressors: defaultdict[frozenset[bytes], Compressor] = defaultdict(Compressor)
         self.streams = events.Streams(clock, state)
+        self.first_answers = FirstAnswers(clock, status.awaits)
 
     @override
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4
@@ -350,6 +382,16 @@ class StatusFactory(ServerFactory):
         self.connections.add(channel)
         return channel
 
+    async def finish(self) -> None:
+        """Close all connections: those with a request after its response, or :data:`LAST_SECONDS` later."""
+        until = self.clock.seconds() + LAST_SECONDS
+        for connection in self.connections:
+            connection.end()
+        while len(self.connections) and self.clock.seconds() < until:
+            await deferLater(self.clock, _LOOK_SECONDS)
+        for connection in self.connections:
+            connection.abort()
+
     def log(self, request: Request) -> None:
         """Keep no access log. twisted.web calls this at the end of each request."""
 
@@ -362,23 +404,33 @@ class StatusFactory(ServerFactory):
         return True
 
 
-def listen(reactor: Reactor, factory: StatusFactory, ip: Address, port: int) -> IListeningPort:
-    """Listen on one address; port 0 selects a free one. Raises CannotListenError, which names the address."""
+def bound(ip: Address, port: int) -> socket.socket:
+    """Return a socket that listens on one address; port 0 selects a free one. Raises CannotListenError."""
     family = socket.AF_INET6 if isinstance(ip, IPv6Address) else socket.AF_INET
+    server = socket.socket(family, socket.SOCK_STREAM)
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as server:
-            server.setblocking(False)
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Inherited by the connections: a client whose host is gone does not keep an event stream.
-            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_TIMEOUT * 1000)
-            if family == socket.AF_INET6:
-                # Otherwise [::] would cover 0.0.0.0 too, and a second listener on 0.0.0.0 would fail.
-                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            server.bind(socket.getaddrinfo(str(ip), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])
-            server.listen(_BACKLOG)
-            return reactor.adoptStreamPort(server.fileno(), family, factory)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Otherwise [::] would cover 0.0.0.0 too, and a second listener on 0.0.0.0 would fail.
+            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        server.bind(socket.getaddrinfo(str(ip), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])
+        server.listen(_BACKLOG)
     except OSError as error:
+        server.close()
         raise CannotListenError(str(ip), port, error) from error
+    return server
+
+
+Bind = Callable[[Address, int], socket.socket]
+"""Opens a socket as :func:`bound` does."""
+
+
+def serve(reactor: Reactor, factory: StatusFactory, server: socket.socket) -> IListeningPort:
+    """Serve a listening socket, which stays the caller's to close."""
+    server.setblocking(False)
+    # Inherited by the connections: a client whose host is gone does not keep an event stream.
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_TIMEOUT * 1000)
+    return reactor.adoptStreamPort(server.fileno(), server.family, factory)
 
 
 def _host(header: bytes) -> str:

@@ -8,6 +8,7 @@ from itertools import tee
 
 from pybal.bgp.delivery import Delivery
 from pybal.bgp.verdict import Drain
+from pybal.config.describe import NO_SERVICES
 from pybal.core.model import Address, Pool, Snapshot
 from pybal.core.text import end_of, format_age, numbered
 from pybal.runtime.clocks import age
@@ -15,6 +16,7 @@ from pybal.status.alerts import alerts, alerts_json, groups_json, groups_text
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
+from pybal.status.page.facts import HostFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The summarised state. ``now`` and ``started`` are monotonic times in seconds."""
+    """The summarised state. ``now`` and ``started`` are monotonic times in seconds.
+
+    ``findings`` are those of `pybal doctor` that need action.
+    """
 
     version: str
     process: int
@@ -45,6 +50,7 @@ class Overview:
     monitors: int
     snapshot: Snapshot
     bgp: BGP
+    findings: Sequence[HostFinding] = ()
 
     def text(self) -> Iterator[str]:
         """Yield a line for the daemon, the freeze, each drain, each service and each group of alerts.
@@ -71,18 +77,19 @@ class Overview:
             ),
             "alerts": alerts_json(found, self.now),
             "groups": groups_json(again, self.now),
+            "findings": [_finding(found) for found in self.findings],
         }
 
     def _lines(self) -> Iterator[str]:
         pools = self.snapshot.pools.values()
         dry = ", dry run" if self.dry_run else ""
         up = f"up for {format_age(self.now - self.started)}"
-        yield f"pybal {self.version}, process {self.process}, {up}: {numbered(len(pools), 'service')}, {numbered(self.monitors, 'monitor')}{dry}"
+        yield f"pybal {self.version}, process {self.process}, {up}: {numbered(len(pools), 'service') if pools else NO_SERVICES}, {numbered(self.monitors, 'monitor')}{dry}"
         if self.frozen:
             yield self.frozen.text(self.now)
         for drain in self.drains:
             yield f"drained: {drain_text(drain)}"
-        rows: list[tuple[str, ...]] = [_HEAD]
+        rows: list[tuple[str, ...]] = [_HEAD] if pools else []
         delivered = self._deliveries()
         for pool in pools:
             rows.append(_row(pool, delivered.get(pool.service.vip)))
@@ -93,6 +100,10 @@ class Overview:
 
     def _deliveries(self) -> Mapping[Address, Delivery]:
         return {each.verdict.vip: each for each in self.bgp.deliveries()}
+
+
+def _finding(found: HostFinding) -> JSON:
+    return {"grade": str(found.grade), "about": found.about, "text": found.text, "why": found.why, "fix": found.mend}
 
 
 def _row(pool: Pool, delivery: Delivery | None) -> tuple[str, ...]:

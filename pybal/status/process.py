@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from pybal.runtime.version import pybal_version
+from pybal import __version__
 
 _PROC = Path("/proc")
 
@@ -33,7 +33,7 @@ class BuildCollector(Collector):
     """The versions of PyBal and of Python, as labels of ``pybal_build_info``."""
 
     def __init__(self) -> None:
-        versions = {"version": pybal_version(), "python_version": platform.python_version()}
+        versions = {"version": __version__, "python_version": platform.python_version()}
         self._metrics = (InfoMetricFamily("pybal_build", "Versions of PyBal and Python", versions),)
 
     @override

@@ -59,6 +59,9 @@ VIEWS: Mapping[str, Callable[[Facts], Iterator[str]]] = MappingProxyType(
 )
 """The views of the status page below ``/page`` without an argument."""
 
+_LONGEST = 2
+"""Segments of a path of PyBal 1.15 after the service."""
+
 P = ParamSpec("P")
 S = TypeVar("S")
 
@@ -104,7 +107,8 @@ class Routes:
     the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``balancer`` the facts about the daemon itself, ``frozen`` a line about the present freeze, ``override`` a
     line about the operator's override of a service's host, ``host`` the findings of `pybal doctor` that need action, ``in_effect`` a server of a service with its place in IPVS, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
-    callbacks of the event loop. ``wall`` returns the wall clock time, for display.
+    callbacks of the event loop. ``begins`` returns whether clients should wait for a service that has just started,
+    ``any_begins`` whether for some service. ``wall`` returns the wall clock time, for display.
     """
 
     clock: IReactorTime
@@ -122,6 +126,8 @@ class Routes:
     overview: Callable[[], Overview | None] = lambda: None
     balancer: Balancer = field(default_factory=Balancer)
     frozen: Callable[[], str] = str
+    begins: Callable[[str], bool] = lambda _service: False
+    any_begins: Callable[[], bool] = lambda: False
     override: Callable[[str, str], str] = lambda _service, _host: ""
     host: Callable[[], Sequence[HostFinding]] = tuple
     activities: Activities = field(default_factory=Activities)
@@ -165,6 +171,20 @@ class Routes:
             case ["page", *further]:
                 return self._page(further, snapshot) or _not_found(as_json=as_json)
         return _not_found(as_json=as_json)
+
+    def awaits(self, path: bytes) -> bool:
+        """Return whether the response to ``path`` should wait, because its services have just started."""
+        match _segments(path):
+            case ["alerts" | "metrics"] | ["alerts" | "metrics", _]:
+                return self.any_begins()
+            case ["pools", service, *further] if len(further) <= _LONGEST and (
+                pool := self.snapshot().pools.get(service)
+            ):
+                if self.begins(service):
+                    return True
+                host = further[0] if further else ""
+                return bool(host) and not pool.listed and self.in_effect(service, host) is None
+        return False
 
     def _page(self, path: list[str], snapshot: Snapshot) -> RouteResponse | None:
         match path:

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from pybal.status import events, listener, sending
 from pybal.status.events import Shown
-from pybal.status.listener import StatusFactory, listen
+from pybal.status.listener import StatusFactory, bound, serve
 from tests.harness.snapshots import SICK, large, status
 from tests.harness.stepped_reactor import run
 
@@ -64,6 +64,11 @@ def get(port: int, path: str, headers: dict[str, str] | None = None, ip: str = "
         connection.close()
 
 
+def listen(reactor: EPollReactor, factory: StatusFactory, ip: str, port: int) -> Any:
+    with bound(ip_address(ip), port) as server:
+        return serve(reactor, factory, server)
+
+
 @asynccontextmanager
 async def serving(reactor: EPollReactor, factory: StatusFactory, *ips: str) -> AsyncIterator[int]:
     """Listen on all addresses at one free port, and close every connection at the end."""
@@ -71,7 +76,7 @@ async def serving(reactor: EPollReactor, factory: StatusFactory, *ips: str) -> A
     ports: list[Any] = []
     try:
         for ip in ips or ("127.0.0.1",):
-            ports.append(listen(reactor, factory, ip_address(ip), port))
+            ports.append(listen(reactor, factory, ip, port))
             port = ports[0].getHost().port
         yield port
     finally:
@@ -302,17 +307,14 @@ def test_error_names_an_address_in_use() -> None:
         factory = StatusFactory(status(reactor), reactor)
         async with serving(reactor, factory) as port:
             with pytest.raises(CannotListenError, match=rf"127\.0\.0\.1:{port}: .*Address already in use"):
-                listen(reactor, factory, ip_address("127.0.0.1"), port)
+                bound(ip_address("127.0.0.1"), port)
 
     run(main)
 
 
 def test_error_names_an_address_of_another_machine() -> None:
-    async def main(reactor: EPollReactor) -> None:
-        with pytest.raises(CannotListenError, match=r"192\.0\.2\.1:9090"):
-            listen(reactor, StatusFactory(status(reactor), reactor), ip_address("192.0.2.1"), 9090)
-
-    run(main)
+    with pytest.raises(CannotListenError, match=r"192\.0\.2\.1:9090"):
+        bound(ip_address("192.0.2.1"), 9090)
 
 
 @needs_ipv6

@@ -125,6 +125,19 @@ def test_damaged_file_raises_an_alert_until_it_is_written(tmp_path: Path, text: 
     assert [alert.split(":")[0] for alert in balancer.alerts()] == ["web depooled"]
 
 
+def test_file_of_another_version_is_set_aside_with_an_alert(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"version": 2}')
+    balancer = Balancer(tmp_path)
+    (alert,) = balancer.alerts()
+    assert alert == (
+        f" state: cannot read {tmp_path / FILE}: format version 2 instead of 1 (written by another PyBal); kept as "
+        f"{tmp_path / FILE}.version-2; depooled servers may take traffic (depool them again)"
+    )
+    assert balancer.depool() == ""
+    assert [alert.split(":")[0] for alert in balancer.alerts()] == ["web depooled"]
+    assert (tmp_path / f"{FILE}.version-2").read_text() == '{"version": 2}'
+
+
 def test_failed_write_is_an_alert_and_is_tried_again(tmp_path: Path) -> None:
     balancer = Balancer(tmp_path)
     balancer.threads.error = OSError(28, "No space left on device")

@@ -19,7 +19,7 @@ SHOWN = snapshot(WEB, alerts=[Alert("web", "unresolved", "c has no address"), Al
 
 def test_alerts_have_a_line_each_and_include_warnings() -> None:
     assert "".join(alerts.alerts_text(alerts.alerts(SHOWN), 112.0)) == (
-        "CRITICAL web pooled-down: 1 of 3 servers down but pooled: b\n"
+        "CRITICAL web pooled-down: 1 of 3 servers down but pooled: b (serving 1 of 3, floor 2, 1 forced)\n"
         "WARNING web down: 1 of 3 servers down and not pooled: c\n"
         "WARNING web unresolved: c has no address\n"
         "WARNING pybal ipvs: drift\n"
@@ -67,7 +67,8 @@ def test_pool_with_one_weight_takes_connections() -> None:
 def test_alert_names_three_servers_and_its_data_all() -> None:
     servers = [server(f"s{n}", DOWN, FORCED) for n in range(48)] + [server("up")]
     (alert, *_) = alerts.alerts(snapshot(pool("web", *servers)))
-    assert (alert.kind, alert.text) == ("pooled-down", "48 of 49 servers down but pooled: s0, s1, s2 and 45 more")
+    named = "48 of 49 servers down but pooled: s0, s1, s2 and 45 more"
+    assert (alert.kind, alert.text) == ("pooled-down", f"{named} (serving 1 of 49, floor 25, 48 forced)")
     assert alert.data == {"hosts": [f"s{n}" for n in range(48)]}
 
 

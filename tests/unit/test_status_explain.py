@@ -63,6 +63,14 @@ def test_explanation_counts_servers_of_weight_above_0_only() -> None:
     ]
 
 
+def test_explanation_names_the_disabled_servers_that_the_floor_counts() -> None:
+    servers = server("a"), server("b", DOWN, FORCED), server("c", enabled=False), server("d", weight=0, enabled=False)
+    assert (
+        "Floor: depool-threshold 0.5 x 3 servers of weight above 0, 1 of them disabled, = 1.5, rounded up to 2;"
+        " 1 serving: not reached."
+    ) in text("/v1/pools/web/explain", *servers)
+
+
 def test_explanation_of_a_forced_server_counts_the_missing_ones() -> None:
     lines = text(
         "/v1/pools/web/a/explain", server("a", DOWN, FORCED), server("b", DOWN, FORCED), server("c"), threshold=0.9

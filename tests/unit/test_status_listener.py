@@ -226,3 +226,13 @@ def test_page_forbids_frames_and_foreign_scripts(clock: Clock) -> None:
     assert b"script-src 'self'" in response
     assert b"X-Content-Type-Options: nosniff\r\n" in response
     client.hang_up()
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/status", "/metrics", "/absent"])
+def test_responses_stay_within_their_origin(clock: Clock, path: str) -> None:
+    client = Client(factory(clock))
+    response = client.get(path)
+    assert b"Cross-Origin-Resource-Policy: same-origin\r\n" in response
+    assert b"Referrer-Policy: no-referrer\r\n" in response
+    assert b"Access-Control-Allow-Origin" not in response
+    client.hang_up()

@@ -242,6 +242,8 @@ def test_oldest_bodies_are_dropped_when_too_many_bytes_are_unsent() -> None:
         def abort(self) -> None:
             self.closed = True
 
+        end = abort
+
     readers = [Reader(3.0, 40), Reader(1.0, 40), Reader(2.0, 40)]
     connections = Connections(most_unsent=100)
     for reader in readers:
@@ -297,6 +299,9 @@ class CountedRoutes:
 
     def __init__(self) -> None:
         self.made = 0
+
+    def awaits(self, _path: bytes) -> bool:
+        return False
 
     def answer(self, _path: bytes, *, as_json: bool, switches: object) -> RouteResponse:
         return RouteResponse(self._pieces())

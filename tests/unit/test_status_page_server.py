@@ -85,7 +85,7 @@ def test_server_without_history_shows_its_state() -> None:
     page = PageReader.of(page_of(healthy()))
     assert page.verdict[0] == "ok"
     assert page.verdict[1].startswith("Serving")
-    assert "No decision and no transition since the start." in page.text
+    assert "No decision and no transition is kept." in page.text
 
 
 def test_override_and_freeze_are_conditions() -> None:

@@ -11,7 +11,7 @@ from enum import Enum
 from html import escape
 from urllib.parse import quote
 
-from pybal.core.text import format_age
+from pybal.core.text import format_age, inflected
 from pybal.runtime.clocks import Clocks, age
 from pybal.status.compat115 import Level
 
@@ -84,9 +84,7 @@ def amount(number: float) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Return ``1 server``, ``11,020 servers``, ``2 entries``."""
-    if number != 1:
-        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun}"
+    return f"{number:,} {inflected(noun, number)}"
 
 
 def unbroken(text: str) -> str:

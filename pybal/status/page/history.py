@@ -55,7 +55,7 @@ def _verdict(facts: Facts, newest: list[tuple[float, str, Decision]], kept: int)
     number = f"{'At least ' if len(recent) == SHOWN else ''}{counted(len(recent), 'decision')}"
     headline = f"{number} in the last hour, in {services}" if recent else "No decision in the last hour"
     shown = f"The newest {amount(len(newest))} of {amount(kept)} are shown." if kept > len(newest) else ""
-    return verdict(Mark.OK, headline, shown or "All decisions since the start are shown.", None, facts.clocks)
+    return verdict(Mark.OK, headline, shown or "All kept decisions are shown.", None, facts.clocks)
 
 
 def _row(service: str, one: Decision, clocks: Clocks) -> str:

@@ -32,8 +32,10 @@ def past_section(host: str, past: PoolHistory, present: State, started: float, c
     ``present`` is the state of the server, ``started`` the monotonic time of the start of the daemon.
     """
     decisions = list(past.decisions_on(host))
+    # The journal may have decisions of an earlier run.
+    begin = min(started, decisions[0].at) if decisions else started
     yield f"<section id=transitions>{tools('Transitions')}"
-    yield _ribbon(decisions, present, max(started, clocks.monotonic - _DAY), clocks)
+    yield _ribbon(decisions, present, max(begin, clocks.monotonic - _DAY), clocks)
     rows = sorted([*_decisions(host, decisions, clocks), *_transitions(host, past, clocks)], reverse=True)
     if rows:
         yield "<div class=wide><table class=lines><thead><tr><th scope=col>Time<th scope=col>Change<th scope=col>Reason<th scope=col>Lasted</thead><tbody>"
@@ -42,7 +44,7 @@ def past_section(host: str, past: PoolHistory, present: State, started: float, c
         if len(rows) > _ROWS:
             yield f"<p class=more>and {counted(len(rows) - _ROWS, 'older one')}</p>"
     else:
-        yield "<p class=soft>No decision and no transition since the start.</p>"
+        yield "<p class=soft>No decision and no transition is kept.</p>"
     yield "</section>\n"
 
 
