@@ -25,9 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # -P: a module in the working directory must not replace PyBal.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "pybal", *sys.argv[1:]])  # noqa: S606  # no shell
     if not options.command:
+        from pybal.runtime.inherited import inherit  # noqa: PLC0415  # a command needs none of it
+
+        inherited = inherit(os.environ)  # first: twisted.internet.endpoints removes the variables when it is imported
         from pybal.daemon.process import main as daemon  # noqa: PLC0415  # takes a second
 
-        return daemon(options)
+        return daemon(options, inherited)
     if options.command == "check-config":
         from pybal.daemon.check import check_config  # noqa: PLC0415  # imports all kinds of monitors
 

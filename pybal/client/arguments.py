@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
+from pybal import __version__
 from pybal.control.durations import DEPOOL_DEFAULT, DEPOOL_LONGEST, FREEZE_DEFAULT, FREEZE_LONGEST
 from pybal.control.wire import FAILED
 
 DEFAULT_FILE = "/etc/pybal/pybal.conf"
+DEFAULT_JOURNAL = "/var/lib/pybal/journal"
 UNKNOWN = 3
 """The exit status of ``status --check`` if the state cannot be determined, as Icinga wants it."""
 
@@ -84,6 +86,18 @@ def _for(default: float, default_text: str, longest: float) -> Argument:
         default=default,
         help=f"duration such as 90, 90s, 10m or 1h; default {default_text}, at most {longest / 3600:.0f}h",
     )
+
+
+class _Once(argparse.Action):
+    """An option that is refused when it is given again."""
+
+    @override
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest):
+            parser.error(f"{option} is given twice")
+        setattr(namespace, self.dest, values)
 
 
 _REASON = _argument("--reason", metavar="TEXT", default="", help="reason, for the log")
@@ -240,6 +254,63 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "replay",
+        "make every decision of a journal again: exit status 2 if one differs from the record, 1 failed; needs no daemon",
+        (
+            _argument(
+                "journal",
+                metavar="JOURNAL",
+                nargs="?",
+                default=DEFAULT_JOURNAL,
+                help=f"directory of the journal, or one segment of it (default {DEFAULT_JOURNAL})",
+            ),
+            _argument(
+                "--at",
+                action=_Once,
+                nargs=2,
+                metavar=("TIME", "SERVICE"),
+                help="explain the pool of a service at this time, with the last events before it; a time of day such as 03:00:00Z"
+                " will do if the journal has it on one day",
+            ),
+            _argument(
+                "--events",
+                action="append",
+                metavar="SERVICE",
+                default=[],
+                help="list all events of a service with their decisions; may be repeated; with --json one object in each line",
+            ),
+            _argument(
+                "--set",
+                action="append",
+                metavar="SERVICE.OPTION=VALUE",
+                default=[],
+                help="compare with the decisions of another value of an option; may be repeated; global.OPTION for [global]",
+            ),
+            _argument(
+                "--conf",
+                action=_Once,
+                metavar="FILE",
+                default="",
+                help="compare with the decisions of another configuration file; options of --set take precedence",
+            ),
+            _argument(
+                "--mask",
+                action=_Once,
+                metavar="FILE",
+                default="",
+                help="write a copy of the journal in which all names, addresses and texts of operators are replaced",
+            ),
+        ),
+        (
+            "pybal replay",
+            "pybal replay --events text_443",
+            "pybal replay --at 2026-11-30T03:00:00Z text_443",
+            "pybal replay --at 03:00:00Z text_443",
+            "pybal replay --set text_443.depool-threshold=0.7 --set text_443.suspect-check=hold",
+            "pybal replay --mask journal.jsonl",
+        ),
+    ),
+    Command(
         "doctor",
         "check the host against the configuration, and show how to fix each problem",
         (),
@@ -341,11 +412,9 @@ def common(command: Command) -> Iterator[Argument]:
 
 
 class _Version(argparse.Action):
-    """Prints the version. The metadata of packages is read only then, because it takes long."""
+    """Prints the version."""
 
     @override
     def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> NoReturn:
-        from pybal.runtime.version import pybal_version  # noqa: PLC0415
-
-        print(f"pybal {pybal_version()}")
+        print(f"pybal {__version__}")
         parser.exit()

@@ -17,6 +17,7 @@ from pybal.client.socket import NoReplyError, send_request
 from pybal.client.terminal import Terminal
 from pybal.control.place import socket_of_file
 from pybal.control.wire import FAILED, Request
+from pybal.core.text import escaped, printable
 
 _ARGUMENTS = ("duration", "vip", "keep", "force", "service", "host")
 """The options of the command line that are sent as arguments of a request."""
@@ -51,6 +52,10 @@ def _command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             from pybal.client.convert import convert_file  # noqa: PLC0415  # imports all kinds of monitors
 
             return convert_file(options)
+        if options.command == "replay":
+            from pybal.client.replay import replay  # noqa: PLC0415  # imports the decision core
+
+            return replay(options, partial(fail, as_json=options.json))
         if reads(options.command):
             url = HTTPReader(options.url) if options.url else SocketReader(_socket_path(options, environ))
             return reading_command(options, url, environ)
@@ -65,7 +70,7 @@ def _command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _cannot(options: argparse.Namespace, why: str) -> int:
     if getattr(options, "check", False) and not options.json:
-        print(f"UNKNOWN - {why.replace('|', '/')}")
+        print(f"UNKNOWN - {printable(why).replace('|', '/')}")
         return UNKNOWN
     code = fail(why, as_json=options.json)
     return UNKNOWN if getattr(options, "check", False) else code
@@ -95,7 +100,7 @@ def fail(why: str, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": why}))
     else:
-        print(f"pybal: {why}", file=sys.stderr)
+        print(f"pybal: {escaped(why)}", file=sys.stderr)
     return FAILED
 
 

@@ -12,6 +12,8 @@ from pybal.client.socket import NoReplyError, send_request
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
+from pybal.doctor import exposure
+from pybal.doctor.access import gather_access
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend
 from pybal.doctor.rules import SYSCTLS, evaluate, modules
@@ -21,13 +23,18 @@ from pybal.monitors.kinds import KINDS
 def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]) -> int:
     """Check the host, and the process of the daemon if it runs; return the exit status."""
     try:
-        settings = parse(Path(options.config).read_bytes(), options.config, KINDS).settings
+        parsed = parse(Path(options.config).read_bytes(), options.config, KINDS)
     except ConfigError as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{options.config}: {error.strerror}")
+    settings, sensitive = parsed.settings, parsed.sensitive
     process, monitors, subject = _daemon(socket)
-    findings = evaluate(gather(modules(settings), SYSCTLS, process=process), settings, monitors)
+    access = gather_access(sensitive, settings, process=process)
+    findings = (
+        *evaluate(gather(modules(settings), SYSCTLS, process=process), settings, monitors),
+        *exposure.findings(sensitive, settings, access),
+    )
     if options.json:
         print(json.dumps({"process": process, "findings": document(findings)}, indent=1))
     else:

@@ -32,7 +32,7 @@ _DAEMON_ALERTS = ("host", "checker", "internal", "ipvs", "ipvs-audit", "files")
 
 @dataclass(slots=True)
 class Preflight:
-    """The result: each problem is a line that ends with what to do."""
+    """The result: each problem is a line that ends with what to do; warnings do not prevent the traffic."""
 
     services: int = 0
     vips: int = 0
@@ -40,6 +40,7 @@ class Preflight:
     sources: int = 0
     bgp: bool = False
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Yield ``yes`` or ``no`` with numbers first, then a line for each problem."""
@@ -50,6 +51,7 @@ class Preflight:
             yield from (f"  {problem}" for problem in self.problems)
         else:
             yield f"yes: this balancer may take the traffic ({checked})"
+        yield from (f"  warning: {warning}" for warning in self.warnings)
 
 
 def preflight(status: Document, pools: Document, ipvs: Document, bgp: Document, sources: Document) -> Preflight:
@@ -72,6 +74,7 @@ def preflight(status: Document, pools: Document, ipvs: Document, bgp: Document, 
         f"source of {name}: {source['problem']}" for name, source in sources.items() if source["problem"] is not None
     )
     problems += _host(status["alerts"])
+    result.warnings += _warnings(status.get("findings", ()))
     return result
 
 
@@ -101,6 +104,11 @@ def _peer(peer: Document) -> Iterator[str]:
         yield f"session {peer['state']}{error} (check the router, and bgp-peer-address)"
     elif len(peer["announced"]) < peer["wanted"]:
         yield f"{len(peer['announced'])} of {peer['wanted']} VIPs sent{error} (see pybal alerts)"
+
+
+def _warnings(findings: Sequence[Document]) -> Iterator[str]:
+    """Yield the warnings of the doctor; its failures are alerts."""
+    return (f"{each['text']} (fix: {each['fix']})" for each in findings if each["grade"] == "warn")
 
 
 def _host(alerts: Sequence[Document]) -> Iterator[str]:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+from typing_extensions import override
+
 from pybal.client.socket import NoReplyError, NotFoundError, send_request
 from pybal.control.wire import FAILED, Request
 
@@ -73,14 +75,19 @@ class HTTPReader:
     def _get(self, path: str, accept: str) -> bytes:
         from http.client import HTTPException  # noqa: PLC0415  # takes long, and most commands need none of it
         from urllib.error import HTTPError, URLError  # noqa: PLC0415
-        from urllib.request import ProxyHandler, Request, build_opener  # noqa: PLC0415
+        from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener  # noqa: PLC0415
+
+        class NoRedirects(HTTPRedirectHandler):
+            @override
+            def redirect_request(self, *_: object) -> None:
+                """Return no request: the redirect is an error."""
 
         url = f"{self._url}{path}"
         if not url.startswith(("http://", "https://")):
             raise NoReplyError(f"invalid --url {self._url} (use http://HOST:9090)")
         try:
-            # Without a proxy of the environment: it would hide which balancer replies.
-            opener = build_opener(ProxyHandler({}))
+            # Without redirects and a proxy of the environment: they would hide which balancer replies.
+            opener = build_opener(ProxyHandler({}), NoRedirects)
             with opener.open(Request(url, headers={"Accept": accept}), timeout=TIMEOUT) as response:  # noqa: S310
                 return bytes(response.read(_LARGEST))
         except HTTPError as error:

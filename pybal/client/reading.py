@@ -26,6 +26,13 @@ _SHOWN = 10
 
 def reading_command(options: argparse.Namespace, reader: Reader, environ: Mapping[str, str]) -> int:
     """Run a reading command; return the exit status. Raises NoReplyError."""
+    try:
+        return _run(options, reader, environ)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NoReplyError(f"unexpected document: {error!r} (restart pybal after an upgrade)") from error
+
+
+def _run(options: argparse.Namespace, reader: Reader, environ: Mapping[str, str]) -> int:
     if options.command == "watch":
         return watch(reader, options.interval, environ, as_json=options.json)
     if options.command == "status" and options.check:
@@ -68,10 +75,7 @@ def _print(options: argparse.Namespace, reader: Reader, path: str, environ: Mapp
 
 def _preflight(options: argparse.Namespace, reader: Reader, environ: Mapping[str, str]) -> int:
     names = ("status", "pools", "ipvs/services", "bgp", "sources")
-    try:
-        result = preflight(*(reader.document(f"/v1/{name}") for name in names))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise NoReplyError(f"unexpected document: {error!r} (restart pybal after an upgrade)") from error
+    result = preflight(*(reader.document(f"/v1/{name}") for name in names))
     if options.json:
         print(json.dumps({"ready": not result.problems, **asdict(result)}, indent=1))
     else:
@@ -82,10 +86,7 @@ def _preflight(options: argparse.Namespace, reader: Reader, environ: Mapping[str
 def status_check(options: argparse.Namespace, reader: Reader) -> int:
     """Print the state as Icinga wants it; return the exit status. Raises NoReplyError."""
     document = reader.document("/v1/status")
-    try:
-        level, lines = views.check(document)
-    except (KeyError, TypeError) as error:
-        raise NoReplyError(f"unexpected status document: {error!r} (restart pybal after an upgrade)") from error
+    level, lines = views.check(document)
     print(json.dumps({"status": level, "lines": lines}, indent=1) if options.json else "\n".join(lines))
     return level
 

@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TextIO
 
+from pybal.core.text import escaped
+
 _COLOURS = {"critical": "31;1", "warning": "33", "ok": "32", "head": "1"}
 _LEVELS = re.compile(r"(CRITICAL|WARNING|OK)\b")
 _COLUMNS = re.compile(r"\S {2,}\S")
@@ -35,8 +37,11 @@ class Terminal:
         return f"\x1b[{code}m{text}\x1b[0m" if self._coloured and code and text else text
 
     def lines(self, text: str) -> Iterator[str]:
-        """Yield the lines of a text, wrapped to the width; the level at the beginning of an alert is coloured."""
-        for line in text.splitlines():
+        """Yield the lines of a text, wrapped to the width; the level at the beginning of an alert is coloured.
+
+        Control characters are escaped: the text may come from another host.
+        """
+        for line in escaped(text).splitlines():
             indent = line[: len(line) - len(line.lstrip())]
             wrapped = [self._cut(line)]
             if 0 < self.width < len(line) and not _COLUMNS.search(line):

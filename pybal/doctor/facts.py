@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from pybal.runtime.version import installed
 _PACKAGES = ("twisted", "exabgp")
 _LOOPBACK, _NO_ARP = 0x8, 0x80
 _EVERY_USER = 2**32 - 1
+_HARD_LIMIT = re.compile(r"^Max open files +\S+ +([0-9]{1,20}) ", re.MULTILINE)
+_MASK = re.compile(r"\s*([0-9a-f]{1,16})\s*")
 
 
 def gather(
@@ -73,11 +76,12 @@ def _process(proc: Path, number: int) -> Process:
     folder = proc / str(number)
     status = dict(line.split(":", 1) for line in _text(folder / "status").splitlines() if ":" in line)
     ids = _text(folder / "uid_map").split()
-    hard = [line.split()[4] for line in _text(folder / "limits").splitlines() if line.startswith("Max open files ")]
+    hard = _HARD_LIMIT.search(_text(folder / "limits"))
+    capabilities = _MASK.fullmatch(status.get("CapEff", ""))
     return Process(
         number,
-        int(status["CapEff"], 16) if "CapEff" in status else None,
-        int(hard[0]) if hard and hard[0].isdigit() else None,
+        int(capabilities[1], 16) if capabilities else None,
+        int(hard[1]) if hard else None,
         ids != ["0", "0", str(_EVERY_USER)] if ids else None,
     )
 
@@ -92,5 +96,5 @@ def _text(file: Path) -> str:
     """Return the content of a file; an empty text if it cannot be read."""
     try:
         return file.read_text(errors="replace")
-    except OSError:
+    except (OSError, ValueError):  # a release with a NUL is no name of a folder
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 Prefix = IPv4Network | IPv6Network
 
@@ -59,3 +59,30 @@ class Host:
     local: tuple[Local, ...] | None
     process: Process
     versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FileAccess:
+    """The mode and group of a file.
+
+    ``reached`` is true if all users may search its directories, ``reached_by_group`` if the members of its group may.
+    """
+
+    mode: int
+    group: int
+    reached: bool = True
+    reached_by_group: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The access to the files of a configuration and to the control socket.
+
+    ``files`` has the files that can be examined, by name; ``groups`` are those of the daemon; ``members`` are the users of
+    ``control-group``. ``addresses`` are those of this host, ``None`` if they cannot be read.
+    """
+
+    files: Mapping[str, FileAccess]
+    groups: frozenset[int]
+    members: frozenset[str] = frozenset()
+    addresses: frozenset[IPv4Address | IPv6Address] | None = None

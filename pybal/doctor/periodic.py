@@ -21,23 +21,31 @@ SLOW = 10.0
 class Examination:
     """Calls ``examine`` periodically and keeps its findings that need action.
 
-    Its result may be a Deferred, because files of a host can hang.
+    Its result may be a Deferred, because files of a host can hang. ``name`` is that of the activity.
     """
 
     _log = Logger()
 
     def __init__(
-        self, examine: Callable[[], Sequence[Finding] | Deferred[Sequence[Finding]]], clock: IReactorTime
+        self,
+        examine: Callable[[], Sequence[Finding] | Deferred[Sequence[Finding]]],
+        clock: IReactorTime,
+        name: str = "check of the host",
     ) -> None:
         self._examine = examine
         self._clock = clock
         self._findings: dict[tuple[str, Grade], Finding] = {}
         self._began: float | None = None
-        self._activity = Activity("check of the host", self._run, clock, interval=INTERVAL)
+        self._name = name
+        self._activity = Activity(name, self._run, clock, interval=INTERVAL)
 
     def start(self) -> None:
         """Check the host now, and then every INTERVAL seconds."""
         self._activity.start(now=True)
+
+    def wake(self) -> None:
+        """Check again now."""
+        self._activity.wake()
 
     def stop(self) -> None:
         """Stop the periodic checks."""
@@ -54,7 +62,7 @@ class Examination:
             if finding.grade is Grade.FAIL:
                 yield Alert("", "host", f"{finding.text} ({finding.why}); fix: {finding.mend}", subject=finding.text)
         if self._began is not None and (age := self._clock.seconds() - self._began) > SLOW:
-            yield Alert("", "host", f"check of the host: no result for {age:.0f} s (a file system may hang)")
+            yield Alert("", "host", f"{self._name}: no result for {age:.0f} s (a file system may hang)")
 
     def _run(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._check())

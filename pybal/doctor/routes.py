@@ -24,7 +24,7 @@ from contextlib import suppress
 from ipaddress import ip_address, ip_network
 
 from pybal.doctor.host import Local
-from pybal.ipvs.framing import DONE, DUMP, ERROR, REQUEST, attributes, messages, outcome
+from pybal.ipvs.framing import DONE, DUMP, ERROR, REQUEST, FramingError, attributes, messages, outcome
 
 _TIMEOUT = 5
 _LARGEST_DATAGRAM = 1 << 16
@@ -51,7 +51,12 @@ def read_local() -> tuple[Local, ...]:
 
 
 def local(payload: bytes) -> Local | None:
-    """Return the local prefix of a reply, with the index of its device; ``None`` for any other route."""
+    """Return the local prefix of a reply, with the index of its device; ``None`` for any other route.
+
+    Raises ValueError if the reply is invalid.
+    """
+    if len(payload) < _MESSAGE.size:
+        raise FramingError("truncated route")
     family, bits, *_, kind, _flags = _MESSAGE.unpack_from(payload)
     attrs = attributes(payload[_MESSAGE.size :])
     if kind != _LOCAL or _DEVICE not in attrs:

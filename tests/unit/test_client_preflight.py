@@ -40,6 +40,19 @@ def test_balancer_without_problems_may_take_the_traffic() -> None:
     ]
 
 
+def test_warnings_of_the_doctor_follow_and_prevent_nothing() -> None:
+    warning = {
+        "grade": "warn",
+        "about": "f",
+        "text": "f: /token: readable by every user",
+        "why": "why",
+        "fix": "chmod 640",
+    }
+    first, *others = problems(status__findings=[warning, {**warning, "grade": "fail"}])
+    assert first.startswith("yes: ")
+    assert others == ["  warning: f: /token: readable by every user (fix: chmod 640)"]
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

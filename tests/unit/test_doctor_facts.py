@@ -76,6 +76,31 @@ def test_empty_tree_gives_unknown_facts_and_no_exception(tmp_path: Path) -> None
     assert host.process == Process(42)
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "process"),
+    [
+        ("status", "CapEff:\n", Process(42, None, 524288, contained=False)),
+        ("status", "CapEff:\t-1\n", Process(42, None, 524288, contained=False)),
+        ("limits", "Max open files \n", Process(42, 0x1400, None, contained=False)),
+        ("limits", "Max open files 1024 \u00b2 files\n", Process(42, 0x1400, None, contained=False)),
+    ],
+)
+def test_invalid_value_of_proc_is_unknown(root: Path, file: str, text: str, process: Process) -> None:
+    (root / "proc/42" / file).write_text(text)
+    assert gather((), (), process=42, root=root, read_local=lambda: VIP).process == process
+
+
+def test_release_that_names_no_folder_leaves_modules_unknown(root: Path) -> None:
+    (root / "proc/sys/kernel/osrelease").write_text("6.1\0")
+    assert gather(("ip_vs_rr",), (), root=root, read_local=lambda: VIP).modules == {"ip_vs_rr": Module.UNKNOWN}
+
+
+@pytest.mark.parametrize("payload", [b"", bytes(11), bytes(13)])
+def test_truncated_route_is_a_value_error(payload: bytes) -> None:
+    with pytest.raises(ValueError, match="truncated"):
+        local(payload)
+
+
 def attribute(kind: int, payload: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(payload), kind) + payload
 
