@@ -1,0 +1,1 @@
+"""Programs of a release: lock files, distributions, and the matrix of versions. Not part of PyBal."""
