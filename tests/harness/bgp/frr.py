@@ -17,11 +17,13 @@ _NAMED = {"gracefulShutdown": "65535:0"}
 
 
 class Frr:
-    """A bgpd without zebra, queried over its control socket."""
+    """bgpd, queried over its control socket; it exports its routes to the kernel with ``zebra`` only."""
 
     programs: ClassVar[Sequence[str]] = ("/usr/lib/frr/bgpd",)
 
-    def configure(self, place: Path, asn: int, neighbours: Sequence[Neighbour]) -> Sequence[str]:
+    def configure(
+        self, place: Path, asn: int, neighbours: Sequence[Neighbour], *, zebra: bool = False
+    ) -> Sequence[str]:
         lines = [
             "hostname frr",
             f"router bgp {asn}",
@@ -44,7 +46,7 @@ class Frr:
         options = (
             "-p",
             port,
-            "-Z",
+            *(() if zebra else ("-Z",)),
             "-S",
             "-P",
             "0",
