@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
+import re
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.harness.named_tests import ROOT, missing, rows
+
 INDEX = ROOT / "tests/incidents/INDEX.md"
-
-
-def rows(text: str) -> dict[str, list[str]]:
-    """Return the tests of each incident."""
-    cells = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    return {incident.strip(): tests.strip().split(", ") for incident, tests in cells if tests.strip() != "test"}
-
-
-def missing(name: str) -> str:
-    """Return the part of ``file::class::function`` that does not exist, empty if all do."""
-    file, *parts = name.split("::")
-    if not (file.startswith("tests/") and Path(file).name.startswith("test_") and (ROOT / file).is_file()):
-        return file or "no test"
-    tree = ast.parse((ROOT / file).read_text())
-    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-    return next((part for part in parts if part not in defined), "")
+PAGES = ROOT / "docs/incidents"
+REPLAYS = ROOT / "tests/incidents/in_guest"
 
 
 @pytest.mark.parametrize(("incident", "tests"), rows(INDEX.read_text()).items(), ids=str)
@@ -39,6 +25,19 @@ def test_missing_tests_are_found() -> None:
     assert missing("tests/unit/test_incidents.py::test_missing_tests_are_found") == ""
 
 
-def test_incident_without_a_test_is_found() -> None:
+def test_row_without_a_test_is_found() -> None:
     (tests,) = rows("| incident | test |\n|---|---|\n| it rains | |").values()
     assert list(map(missing, tests)) == ["no test"]
+
+
+def test_tables_without_a_column_of_tests_are_ignored() -> None:
+    text = "| a | b |\n|---|---|\n| 1 | 2 |\n\n| a | b | test |\n|---|---|---|\n| 1 | 2 | `x`, `y` |\n\n| a |\n|---|\n| 3 |"
+    assert rows(text) == {"1": ["x", "y"]}
+
+
+def test_each_page_of_an_incident_has_a_replay_and_is_in_both_tables() -> None:
+    pages = {path.stem for path in PAGES.glob("????-??-??-*.md")}
+    assert {path.stem.removeprefix("test_").replace("_", "-") for path in REPLAYS.glob("test_*.py")} == pages
+    assert set(re.findall(r"^\| \[.*?\]\((.*?)\.md\) \|", (PAGES / "README.md").read_text(), re.MULTILINE)) == pages
+    indexed = re.findall(rf"{REPLAYS.relative_to(ROOT)}/test_(\w+)\.py", INDEX.read_text())
+    assert {name.replace("_", "-") for name in indexed} == pages
