@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from enum import StrEnum
 
 from twisted.names import dns
@@ -31,11 +32,19 @@ class Mode(StrEnum):
 class FaultyServer:
     """A web server that returns ``body()`` while it serves.
 
-    ``since`` is the monotonic time of the last change of its mode.
+    ``since`` is the monotonic time of the last change of its mode. ``within`` is a context for the call that opens the listener,
+    such as another network namespace.
     """
 
-    def __init__(self, host: str, port: int, body: Callable[[], bytes] = lambda: b"ok") -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        body: Callable[[], bytes] = lambda: b"ok",
+        within: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
         self.host = host
+        self._within = within
         self.mode = Mode.SERVING
         self.since = time.monotonic()
         self._port = port
@@ -60,7 +69,8 @@ class FaultyServer:
         self._listener.close()
 
     def _listen(self) -> socket.socket:
-        listener = socket.create_server((self.host, self._port), backlog=64)
+        with self._within():
+            listener = socket.create_server((self.host, self._port), backlog=64)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return listener
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import gc
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from twisted.internet.defer import Deferred, execute
@@ -37,6 +38,7 @@ from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.control.freeze import Freezer
 from pybal.control.overrides import Override, Overrides
 from pybal.core.model import IPProtocol, Member, Service
+from pybal.daemon.progress import Progress
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import INTERVAL, Examination
 from pybal.ipvs.audit import Audit
@@ -96,16 +98,50 @@ class RunningActivity:
     alert: Callable[[], Iterable[str]] = tuple
 
 
-def watchdog(clock: Clock, seam: Bomb) -> RunningActivity:
+def notifications(clock: Clock, seam: Bomb) -> RunningActivity:
     class SeamedNotifier(Notifier):
         @override
-        def notify(self, state: str) -> None:
-            if state == "WATCHDOG=1":
-                seam()
+        def notify(self, state: str, carried: socket.socket | None = None) -> bool:
+            seam()
+            return True
 
-    notifier = SeamedNotifier({"WATCHDOG_USEC": "2000000"}, clock)
-    notifier.ready("ok")
-    return RunningActivity(seam, lambda: clock.pump([1.0, 1.0]), notifier.stopping)
+    notifier = SeamedNotifier({"NOTIFY_SOCKET": "@absent"}, clock)
+
+    def advance() -> None:
+        notifier.ready("ok")
+        clock.pump([1.0, 1.0])
+
+    return RunningActivity(seam, advance, notifier.close)
+
+
+def watchdog(clock: Clock, seam: Bomb) -> RunningActivity:
+    def alive() -> bool:
+        seam()
+        return True
+
+    notifier = Notifier({"WATCHDOG_USEC": "2000000"}, clock)
+    notifier.alive = alive
+    notifier.start()
+    return RunningActivity(seam, lambda: clock.pump([1.0, 1.0]), notifier.close)
+
+
+def progress(clock: Clock, seam: Bomb) -> RunningActivity:
+    def adopted() -> bool:
+        seam()
+        return False
+
+    progress = Progress(
+        cast("Any", ()),  # before the IPVS table is read, no service is looked at
+        cast("Any", None),
+        Notifier({}, clock),
+        clock,
+        adopted=adopted,
+        deliveries=tuple,
+        alerts=lambda: 0,
+        last_reload=lambda: None,
+    )
+    progress.start()
+    return RunningActivity(seam, lambda: clock.pump([0.2, 0.2]), progress.stop)
 
 
 def doctor(clock: Clock, seam: Bomb) -> RunningActivity:
@@ -330,12 +366,14 @@ def status_listener(clock: Clock, seam: Bomb) -> RunningActivity:
     shown = status(clock)
 
     class SeamedRoutes:
+        awaits = shown.awaits
+
         def answer(self, path: bytes, *, as_json: bool, switches: object) -> Any:
             seam()
             del switches
             return shown.answer(path, as_json=as_json)
 
-    client = Client(factory(clock, SeamedRoutes()))  # type: ignore[arg-type]  # the same method
+    client = Client(factory(clock, SeamedRoutes()))  # type: ignore[arg-type]  # the same methods
 
     def advance() -> None:
         armed = seam.armed
@@ -521,7 +559,9 @@ Builder = Callable[[Clock, Bomb], RunningActivity]
 
 SEAMS: Mapping[Builder, Sequence[str]] = MappingProxyType(
     {
-        watchdog: ("runtime.systemd.Notifier.__init__ Activity",),
+        notifications: ("runtime.systemd.Notifier.__init__ Activity",),
+        watchdog: (),
+        progress: ("daemon.progress.Progress.__init__ Activity",),
         doctor: ("doctor.periodic.Examination.__init__ Activity",),
         announcer: ("bgp.announcer.Announcer.__init__ Activity",),
         operator_override: ("control.overrides.Overrides.__init__ Activity",),
@@ -564,6 +604,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "daemon.moving.Moving._expire callLater": "tests/unit/test_daemon_controller.py",
         "daemon.watch.Watch.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.lookups.Lookups.__init__ Activity": "tests/unit/test_daemon_controller.py",
+        "journal.recorder.Recorder.__init__ Activity": "tests/unit/test_journal_recorder.py",
         "ipvs.reconciler.Reconciler._finish_retired callLater": "tests/unit/test_ipvs_retire.py",
         "ipvs.reconciler.Reconciler._settle callLater": "tests/unit/test_ipvs_reconciler.py",
         "status.alert_times.AlertTimes.__init__ Activity": "tests/unit/test_status_alert_times.py",
@@ -593,13 +634,16 @@ ONCE = frozenset(
         "daemon.reloader.Reloader._turn deferLater",
         "http.client.HTTPClient._in_turn callLater",
         "http.connection.HTTPConnection.send callLater",
+        "journal.rebuild.Rebuild._pace deferLater",
         "runtime.turns.Pace.turn deferLater",
         "resolve.dns.DNSClient._by_udp callLater",
         "sources.pool_source.PoolSource._take_saved callLater",
+        "status.first_answers.FirstAnswers._wait deferLater",
+        "status.listener.StatusFactory.finish deferLater",
         "status.sending.BodyProducer.__init__ callLater",
     )
 )
-"""Deadlines and pauses of one request, command or reload."""
+"""Deadlines and pauses of one request, command or reload, or of the start."""
 
 
 class Places(ast.NodeVisitor):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from fractions import Fraction
-from math import ceil
 from typing import Any, cast
 
-from pybal.core.model import Placement
 from tests.chaos.faulty_servers import Mode
-from tests.chaos.site import Site
+from tests.chaos.one_daemon.site import Site
+from tests.chaos.pool import awaiting, check_floor, difference, pooled, wanted
 from tests.harness.daemon_process import Daemon, wait_for
 
 SETTLED = 25.0
@@ -21,7 +19,6 @@ AGREEMENT = 15.0
 HEALED = 90.0
 """Seconds within which everything must serve after the last fault: isolation is over after 60 s."""
 
-OUT = Placement.OUT.value
 _TABLE = re.compile(r"^-a -t (\S+):\d+ -r (\S+):\d+ -g -w (\d+)$", re.MULTILINE)
 Document = dict[str, Any]
 
@@ -36,9 +33,9 @@ class Invariants:
 
     def check(self) -> None:
         """Check all invariants that hold in every moment."""
-        assert self._running.process.poll() is None, "the daemon ended"
-        assert "Traceback" not in self._running.log, "an internal error"
-        assert not [each for each in self.alerts() if each["kind"] == "internal"], self.alerts()
+        assert self._running.process.poll() is None, "ended: the daemon"
+        assert "Traceback" not in self._running.log, "traceback: in the log"
+        assert not [each for each in self.alerts() if each["kind"] == "internal"], f"internal: {self.alerts()}"
         names = cast("list[str]", self._running.get_json("/pools"))
         # A service that returns after a reload checks its servers again.
         self._since = {key: facts for key, facts in self._since.items() if key[0] in names}
@@ -54,11 +51,11 @@ class Invariants:
         for service in map(self._site.services.__getitem__, self._site.present):
             found = {self._site.dns.addresses.get(host, host): line.weight for host, line in service.lines.items()}
             expected[service.vip] = found
-        wait_for(lambda: self._table() == expected, lambda: f"{self._table()}, expected {expected}", HEALED)
+        wait_for(lambda: self._table() == expected, lambda: f"healed: {self._table()}, expected {expected}", HEALED)
         usual = {"too-small", "host"}
         wait_for(
             lambda: not [each for each in self.alerts() if each["kind"] not in usual],
-            lambda: f"{self.alerts()}",
+            lambda: f"healed: {self.alerts()}",
             HEALED,
         )
 
@@ -98,45 +95,24 @@ class Invariants:
             if real is None or not kinds or now - self._since[service.name, host][1] < SETTLED:
                 continue
             if real.mode is Mode.SERVING:
-                assert server["health"] == "up", f"{host} serves and is not up: {server}"
+                assert server["health"] == "up", f"servers: {host} serves and is not up: {server}"
             elif real.mode is Mode.STOPPED or (real.mode is not Mode.HUNG and "ProxyFetch" in kinds):
-                assert server["health"] == "down", f"{host} is {real.mode} and not down: {server}"
+                assert server["health"] == "down", f"servers: {host} is {real.mode} and not down: {server}"
 
     def _check_agreement(self, name: str) -> None:
         """Check that ``/pools``, ``/v1/pools``, the alerts and the table agree, except during a change."""
 
         def disagreement() -> str:
             pool, table, words = self._pool(name), self._table(), self._running.get(f"/pools/{name}")
-            pooled = {host: each for host, each in pool["servers"].items() if each["placement"] != OUT}
-            # The first weight above 0 at an address counts.
-            expected = {
-                each["address"]: each["weight"] for each in sorted(pooled.values(), key=lambda each: each["weight"] > 0)
-            }
-            expected |= {each["address"]: each["weight"] for each in reversed(pooled.values()) if each["weight"]}
-            actual = table.get(pool["vip"], {})
+            expected = wanted(pool)
             shown = {
                 host for host, status in re.findall(r"^(.+):\t(.+)$", words, re.MULTILINE) if status.endswith("/pooled")
             }
-            # Addresses that left the list stay while a member of it has not been looked up.
-            awaits = any(each["enabled"] and each["address"] is None for each in pool["servers"].values())
-            if pool["listed"] and actual != expected and not (awaits and actual.items() >= expected.items()):
-                return f"table {actual}, pool {expected}"
+            if different := difference(pool, table.get(pool["vip"], {})):
+                return different
+            awaits = any(awaiting(pool["servers"].values()))
             if any(expected.values()) == (name in self._without_servers()) and not awaits:
                 return f"pool {expected}, alerts {self.alerts()}"
-            return "" if shown == set(pooled) else f"/pools {words}, pooled {set(pooled)}"
+            return "" if shown == set(pooled(pool)) else f"/pools {words}, pooled {set(pooled(pool))}"
 
-        wait_for(lambda: not disagreement(), lambda: f"{name}: {disagreement()}", AGREEMENT)
-
-
-def check_floor(pool: Document) -> None:
-    """Check that a pool has as many servers as the floor requires, counting members with a weight above 0."""
-    members = [each for each in pool["servers"].values() if each["weight"] > 0]
-    threshold = Fraction(str(pool["threshold"]))
-    floor = max(1, ceil(threshold * len(members))) if threshold else 0
-    eligible = sum(each["enabled"] and each["address"] is not None for each in members)
-    pooled = sum(each["placement"] != OUT for each in members)
-    # Addresses that left the list count while members without an address are looked up.
-    awaited = sum(each["enabled"] and each["address"] is None for each in members)
-    assert pooled + awaited >= min(floor, eligible), f"{pooled} pooled, floor {floor}, {eligible} eligible: {pool}"
-    up = [each for each in members if each["enabled"] and each["address"] and each["health"] == "up"]
-    assert all(each["placement"] == "pooled" for each in up), f"up and not pooled: {pool}"
+        wait_for(lambda: not disagreement(), lambda: f"agreement: {name}: {disagreement()}", AGREEMENT)

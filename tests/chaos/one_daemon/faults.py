@@ -10,7 +10,7 @@ from random import Random
 from twisted.names import dns
 
 from tests.chaos.faulty_servers import Mode
-from tests.chaos.site import Line, Site, random_options
+from tests.chaos.one_daemon.site import Line, Site, random_options
 from tests.harness.daemon_process import Daemon
 
 Fault = Callable[[Site, Daemon, Random], str]
