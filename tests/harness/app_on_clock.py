@@ -33,6 +33,7 @@ instrumentation = yes
 instrumentation_ips = ['127.0.0.1']
 instrumentation_port = {http}
 ipvs-backend = memory
+journal = yes
 bgp = yes
 bgp-local-asn = 64600
 bgp-peer-address = ['192.0.2.9']
@@ -121,10 +122,10 @@ class LosingReactor(MemoryReactorClock):
 class AppOnClock:
     """A started daemon with one service, whose server is a listening socket; in a dry run, without ExaBGP."""
 
-    def __init__(self, directory: Path, server_port: int, http: int) -> None:
+    def __init__(self, directory: Path, server_port: int, http: int, more: str = "") -> None:
         self.directory = directory
         self.file = directory / "pybal.conf"
-        self.file.write_text(CONF.format(directory=directory, http=http) + f"tcpconnect.port = {server_port}\n")
+        self.file.write_text(CONF.format(directory=directory, http=http) + f"tcpconnect.port = {server_port}\n{more}")
         self.write_pool(10)
         self.reactor = reactor = LosingReactor()
         file = configuration_file(str(self.file), dry_run=True)
@@ -151,10 +152,14 @@ class AppOnClock:
 
     def alerts(self) -> list[Mapping[str, str]]:
         """Return the alerts that an operator sees."""
+        return cast("list[Mapping[str, str]]", self.get("/v1/alerts"))
+
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path of the HTTP endpoint."""
         client = Client(self.reactor.factory)
-        body = client.get("/v1/alerts", "Host: localhost\nAccept: application/json\n").partition(b"\r\n\r\n")[2]
+        body = client.get(path, "Host: localhost\nAccept: application/json\n").partition(b"\r\n\r\n")[2]
         client.hang_up()
-        return cast("list[Mapping[str, str]]", json.loads(body))
+        return json.loads(body)
 
     def kinds(self) -> set[str]:
         return {alert["kind"] for alert in self.alerts()}
@@ -173,12 +178,12 @@ class AppOnClock:
 
 
 @contextmanager
-def app_on_clock(directory: Path) -> Iterator[AppOnClock]:
-    """Run a daemon whose servers are up and verified."""
+def app_on_clock(directory: Path, more: str = "") -> Iterator[AppOnClock]:
+    """Run a daemon whose servers are up and verified; ``more`` is the end of its configuration file."""
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as http:
         port = http.getsockname()[1]
         http.close()
-        app = AppOnClock(directory, server.getsockname()[1], port)
+        app = AppOnClock(directory, server.getsockname()[1], port, more)
         try:
             app.wait(lambda: "source" not in app.kinds() and "no-servers" not in app.kinds(), 60.0)
             yield app

@@ -1,0 +1,258 @@
+"""A balancer in virtual time with everything that changes: services, servers, lists, routers."""
+
+from __future__ import annotations
+
+import shutil
+from ast import literal_eval
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import mkdtemp
+
+from pybal.ipvs.model import TCP, Command, Key, Op, VirtualService
+from tests.harness.simulated.balancer import SimulatedBalancer
+from tests.harness.simulated.network import Mode
+
+PEERS = ("192.0.2.9", "192.0.2.10")
+SHIFT = 2
+"""Each service has the hosts of the one before, without this many and with as many others."""
+
+_GENERAL = """\
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+instrumentation_port = 9090
+ipvs-backend = memory
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-address = {peers}
+bgp-peer-asn = 64601
+bgp-router-id = 192.0.2.8
+bgp-nexthop-ipv4 = 192.0.2.8
+max-blast-radius = 1
+log-burst = 0
+
+[DEFAULT]
+protocol = tcp
+port = 80
+max-depool-step = 1
+proxyfetch.url = ['http://www.example.org/']
+idleconnection.max-delay = 30
+"""
+KINDS = ("['ProxyFetch']", "['IdleConnection']", "['IdleConnection', 'ProxyFetch']", "['TCPConnect']")
+
+
+@dataclass(slots=True)
+class Line:
+    """One member of a list."""
+
+    weight: int = 10
+    enabled: bool = True
+
+
+@dataclass(slots=True)
+class ServiceState:
+    """A section of the configuration and the list of its servers."""
+
+    name: str
+    vip: str
+    source: str = ""
+    """The address of the web server of its list, empty for a file."""
+    options: dict[str, str] = field(default_factory=dict)
+    lines: dict[str, Line] = field(default_factory=dict)
+
+    @property
+    def list_text(self) -> str:
+        entries = ({"host": host, "weight": each.weight, "enabled": each.enabled} for host, each in self.lines.items())
+        return "".join(f"{entry}\n" for entry in entries)
+
+
+class Site:
+    """``services`` with ``servers`` each, and the monitors ``kinds`` in turn. Neighbours share servers.
+
+    ``present`` are the configured services, by name; ``stale`` is the virtual time at which the file on disk began to differ from the
+    loaded one, ``broken`` that of each list that cannot be read. Both are ``None`` or absent without a deviation.
+    """
+
+    foreign_vips = tuple(ip_address(f"192.0.2.{n}") for n in (200, 201, 202))
+    """The VIPs of the services of other programs."""
+
+    def __init__(self, directory: Path, seed: int, services: int, servers: int, kinds: Sequence[str] = KINDS) -> None:
+        self.directory = directory
+        count = servers + SHIFT * (services - 1)
+        self.homes = {
+            f"w{n}.test": (f"10.1.{n // 200}.{n % 200 + 1}", f"10.2.{n // 200}.{n % 200 + 1}") for n in range(count)
+        }
+        self.hosts = list(self.homes)
+        self.services = {
+            f"s{n}": ServiceState(f"s{n}", f"198.51.{100 + n // 200}.{n % 200 + 1}") for n in range(services)
+        }
+        self.present: list[str] = []
+        self.stale: float | None = None
+        self.broken: dict[str, float] = {}
+        self.moved: dict[str, float] = {}
+        """The virtual time of the last change of each host's address."""
+        self.changed: dict[str, float] = {}
+        """The virtual time of the last change of each service's list or options."""
+        self.depooled: dict[tuple[str, str], float] = {}
+        """The virtual time until which the operator has taken each host out of a service."""
+        self.foreign_since: float | None = None
+        self.refusing: float | None = None
+        self.woken = self.routed = self.named = 0.0
+        """The virtual times of the last suspension, lost session, and change of the name service."""
+        self._servers = servers
+        self._kinds = kinds
+        self.balancer = SimulatedBalancer(directory, "", seed=seed, peers=PEERS)
+        self.balancer.network.add([address for home in self.homes.values() for address in home])
+        for n, service in enumerate(self.services.values()):
+            if n % 3 == 1:
+                service.source = f"10.3.{n // 200}.{n % 200 + 1}"
+                self.balancer.network.serve(service.source, partial(self._served_list, service))
+        self._reset()
+        self.balancer.file.write_text(self.configuration())
+
+    # -- repairs
+
+    def heal(self) -> None:
+        """Repair everything around the daemon, and its configuration."""
+        balancer = self.balancer
+        for server in balancer.network.servers.values():
+            server.change(Mode.SERVING)
+        balancer.names.failing = False
+        balancer.ipvs.refuses = ""
+        balancer.ipvs.change([each for each in self.foreign() if each.key in balancer.ipvs.held])
+        balancer.threads.release()
+        balancer.bgp.starts = True
+        if balancer.bgp.child is not None:
+            balancer.bgp.child.hung = False
+        for address in balancer.bgp.routers:
+            balancer.bgp.restore(address)
+        self.foreign_since = self.refusing = None
+        self.woken = self.balancer.now
+        self._reset()
+
+    def _reset(self) -> None:
+        self.present = list(self.services)
+        self.balancer.names.addresses.update({host: first for host, (first, _) in self.homes.items()})
+        for n, service in enumerate(self.services.values()):
+            service.options = {
+                "scheduler": "wrr",
+                "depool-threshold": ".5",
+                "monitors": self._kinds[n % len(self._kinds)],
+            }
+            service.lines = {host: Line() for host in self.hosts[SHIFT * n : SHIFT * n + self._servers]}
+            self.write_list(service.name)
+        for host in self.hosts:
+            self.moved[host] = self.balancer.now
+
+    # -- changes
+
+    def _served_list(self, service: ServiceState) -> bytes:
+        try:
+            return (self.directory / f"{service.name}.pool").read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def write_list(self, name: str, text: str | None = None) -> None:
+        """Replace a list, by default with that of its service."""
+        now = self.balancer.now
+        self.balancer.write(self.directory / f"{name}.pool", self.services[name].list_text if text is None else text)
+        self.changed[name] = now
+        if text is None:
+            self.broken.pop(name, None)
+        else:
+            self.broken.setdefault(name, now)
+
+    def remove_list(self, name: str) -> None:
+        """Remove a pool file."""
+        (self.directory / f"{name}.pool").unlink(missing_ok=True)
+        self.broken.setdefault(name, self.balancer.now)
+
+    def configuration(self, more: str = "") -> str:
+        """Return the text of pybal.conf."""
+        text = _GENERAL.format(peers=list(PEERS))
+        for name in self.present:
+            service = self.services[name]
+            url = f"http://{service.source}/{name}" if service.source else f"file://{self.directory}/{name}.pool"
+            options = {"ip": service.vip, "config": url, **service.options}
+            text += f"\n[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in options.items())
+        return text + more
+
+    def edit(self, more: str = "") -> None:
+        """Write pybal.conf, without a reload."""
+        if self.balancer.file.read_text() != (text := self.configuration(more)):
+            self.balancer.write(self.balancer.file, text)
+            if self.stale is None:
+                self.stale = self.balancer.now
+
+    def reload(self, more: str = "") -> str:
+        """Write pybal.conf and reload it; return the refusal, empty if it was accepted."""
+        self.edit(more)
+        reply = self.balancer.command("reload", force=True)
+        if reply["exit"] == 0:
+            self.stale = None
+            for name in self.services:
+                self.changed[name] = self.balancer.now
+            return ""
+        return str(reply["text"]) or "refused without a reason"
+
+    def restart(self) -> None:
+        """Stop the daemon and start it again."""
+        self.balancer.stop()
+        self.edit()
+        self.stale = None
+        self.balancer.start()
+        for name in self.services:
+            self.changed[name] = self.balancer.now
+
+    def move(self, host: str) -> None:
+        """Give a host its other address."""
+        first, second = self.homes[host]
+        names = self.balancer.names.addresses
+        names[host] = second if names[host] == first else first
+        self.moved[host] = self.balancer.now
+
+    def foreign(self) -> Iterator[Op]:
+        """Yield the removal of each entry that another program may have added."""
+        for vip in self.foreign_vips:
+            yield Op(Command.DELETE_SERVICE, VirtualService(Key(TCP, vip, 80), "wrr"))
+
+    # -- facts
+
+    def mode(self, host: str) -> Mode:
+        """Return the behaviour of the server of a host."""
+        return self.balancer.network.servers[self.balancer.names.addresses[host]].mode
+
+    def since(self, host: str) -> float:
+        """Return the virtual time since when the server of a host has been the same."""
+        server = self.balancer.network.servers[self.balancer.names.addresses[host]]
+        return max(server.since - self.balancer.began, self.moved[host])
+
+    @property
+    def monitors(self) -> int:
+        """The number of monitors of all configured services."""
+        services = map(self.services.__getitem__, self.present)
+        return sum(len(each.lines) * len(literal_eval(each.options["monitors"])) for each in services)
+
+    @property
+    def members(self) -> int:
+        """The number of servers of all configured services, counted once for each."""
+        return sum(len(self.services[name].lines) for name in self.present)
+
+
+@contextmanager
+def site(seed: int, services: int, servers: int, kinds: Sequence[str] = KINDS) -> Iterator[Site]:
+    """Yield a site with a started daemon, in its own directory."""
+    directory = Path(mkdtemp(prefix="pybal-virtual-"))
+    made = Site(directory, seed, services, servers, kinds)
+    try:
+        made.balancer.start()
+        yield made
+    finally:
+        try:
+            made.balancer.close()
+        finally:
+            shutil.rmtree(directory)
