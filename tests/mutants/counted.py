@@ -40,7 +40,6 @@ MUTANTS = (
         "values that stay are replaced",
         "self.replacing_in_steps({name: values[name] for name in changed})",
         "self.replacing_in_steps(values)",
-        survives="the result is the same, at a higher cost",
     ),
 )
 MODEL_MUTANTS = (
@@ -116,8 +115,8 @@ MODEL_MUTANTS = (
     ),
     Mutant(
         "servers of weight 0 serve",
-        "return self.member.weighted and self.eligible and self.health is Health.UP",
-        "return self.eligible and self.health is Health.UP",
+        "member.enabled and member.weight > 0 and self.address",
+        "member.enabled and self.address",
     ),
     Mutant(
         "unknown servers serve",

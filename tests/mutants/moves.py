@@ -23,10 +23,10 @@ MUTANTS = (
         "if not server.ready and server.move is None:",
     ),
     Mutant("an unresolvable name is not recorded", "found[host] = replace(server, unresolvable=True)", "pass"),
-    Mutant("an unresolvable name stays unresolvable", "                unresolvable=False,\n", ""),
+    Mutant("an unresolvable name stays unresolvable", "                    unresolvable=False,\n", ""),
     Mutant(
         "a new address keeps the reports on the old one",
-        "                reports=MappingProxyType(dict.fromkeys(server.reports)),\n",
+        "                    reports=MappingProxyType(dict.fromkeys(server.reports)),\n",
         "",
     ),
     Mutant("the same address again clears the reports", "elif address == server.address:", "elif False:"),
@@ -73,7 +73,9 @@ MUTANTS = (
     ),
     Mutant("disabled servers arrive", "else pool.held and server.member.enabled)", "else pool.held)"),
     Mutant(
-        "a lost name ends an arrival", " and server.move is None:\n                found", ":\n                found"
+        "a lost name ends an arrival",
+        " and server.move is None:\n                    found",
+        ":\n                    found",
     ),
     Mutant(
         "moving servers arrive with the others",
@@ -87,8 +89,8 @@ MUTANTS = (
     Mutant("servers of weight 0 serve at an address", "pool.servers[host].serving", "pool.servers[host].eligible"),
     Mutant(
         "a move does not end when the name returns",
-        "if server.move is not None:\n                found",
-        "if False:\n                found",
+        "if server.move is not None:\n                    found",
+        "if False:\n                    found",
     ),
     Mutant(
         "a repeated lookup begins the move again", "server.move is not None and server.move.address == address", "False"

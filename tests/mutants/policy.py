@@ -65,8 +65,8 @@ MUTANTS = (
     Mutant("reports never let late servers arrive", "after if _holds(after) else (", "after if True else ("),
     Mutant(
         "reports are applied one by one without late servers",
-        " and pool.held and pool.servers.count(lambda server: server.late):",
-        " and pool.held:",
+        "return bool(pool.held) and pool.servers.count(lambda server: server.late) > 0",
+        "return bool(pool.held)",
         survives="the result is the same, at a higher cost",
     ),
     Mutant(
@@ -116,22 +116,22 @@ MUTANTS = (
     ),
     # The floor
     Mutant("the last server may leave", "max(1, ceil(", "max(0, ceil("),
-    Mutant("the floor is rounded down", "ceil(threshold * ", "int(threshold * "),
+    Mutant("the floor is rounded down", "ceil(Decimal(", "int(Decimal("),
     Mutant(
         "the floor is rounded as a float",
-        "ceil(threshold * total(pool))",
-        "ceil(pool.service.depool_threshold * total(pool))",
+        "ceil(Decimal(str(threshold)) * members)",
+        "ceil(threshold * members)",
     ),
     Mutant("with threshold 0 one server has to stay", " if threshold else 0", ""),
     Mutant(
         "disabled servers do not count for the floor",
-        "ceil(threshold * total(pool))",
-        "ceil(threshold * sum(s.member.enabled and s.member.weighted for s in pool.servers.values()))",
+        "floor_of(pool.service.depool_threshold, total(pool))",
+        "floor_of(pool.service.depool_threshold, total(pool) - total_disabled(pool))",
     ),
     Mutant(
         "servers of weight 0 count for the floor",
-        "ceil(threshold * total(pool))",
-        "ceil(threshold * len(pool.servers))",
+        "floor_of(pool.service.depool_threshold, total(pool))",
+        "floor_of(pool.service.depool_threshold, len(pool.servers))",
     ),
     Mutant(
         "servers of weight 0 count as serving",
@@ -141,8 +141,14 @@ MUTANTS = (
     Mutant("arithmetic counts servers of weight 0", "of {total(pool)}, floor", "of {len(pool.servers)}, floor"),
     Mutant(
         "arithmetic does not name servers of weight 0",
-        'of weight 0" if without else text',
-        'of weight 0" if False else text',
+        '"of weight 0": len(pool.servers) - total(pool)',
+        '"of weight 0": 0',
+    ),
+    Mutant("arithmetic does not name disabled servers", '"disabled": total_disabled(pool)', '"disabled": 0'),
+    Mutant(
+        "disabled servers of weight 0 count for the total",
+        "count(lambda server: server.weighted and not server.enabled)",
+        "count(lambda server: not server.enabled)",
     ),
     Mutant("a pool is too small by its weights", "    members = len(pool.servers)\n", "    members = total(pool)\n"),
     Mutant(

@@ -1,144 +1,115 @@
-"""Mutation tests of the policy and the announcements: prints which tests detect each mutant.
+"""Mutation tests: prints which suite detects each mutant of the modules that decide.
 
-``python -m tests.mutants.run [WORDS]`` runs all mutants, or those whose names or modules contain the words. Each mutant is
-applied to a copy, and the suites of its module run against it until one kills it: the unit tests, then the property suite.
-Exits 1 if a mutant survives both without an explanation, is killed despite an explanation, or no longer applies.
+``python -m tests.mutants.run [WORDS]`` runs all mutants, or those whose modules or names contain the words;
+``--seed S --seconds T`` begins as many as possible in T seconds, in an order that the seed decides. Each mutant is applied to a copy, and the suites of its module run
+against it until a test fails: the unit tests, then the property suite. Exits 1 if a mutant survives all of them without an
+explanation, is killed despite an explanation, or no longer applies.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
+import argparse
+import random
 import sys
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import chain
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from math import inf
+from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
-from tests.mutants import changes, correlated, counted, moves, policy, reports, verdict
 from tests.mutants.mutant import Mutant
+from tests.mutants.targets import TARGETS, Target
+from tests.mutants.working_copy import WorkingCopy
 
-ROOT = Path(__file__).parents[2]
-COPIED = ("pyproject.toml", "tests/mutants/profile.py")
-
-
-@dataclass(frozen=True)
-class Target:
-    """A module, its mutants, the patterns of its two suites, and further files that these import."""
-
-    path: Path
-    mutants: Sequence[Mutant]
-    suites: Mapping[str, Sequence[str]]
-    copied: Sequence[str]
+Chosen = Sequence[tuple[Target, Mutant]]
 
 
-CORE_HARNESS = tuple(f"tests/harness/{name}.py" for name in ("pool_events", "samples", "snapshots"))
-CORE_SUITES = {
-    "unit": ("tests/unit/test_core_*.py",),
-    "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
-}
-TARGETS = (
-    Target(
-        Path("pybal/core/policy.py"),
-        policy.MUTANTS,
-        CORE_SUITES,
-        CORE_HARNESS,
-    ),
-    *(
-        Target(Path(f"pybal/core/{name}.py"), mutants, CORE_SUITES, CORE_HARNESS)
-        for name, mutants in (
-            ("changes", changes.MUTANTS),
-            ("moves", moves.MUTANTS),
-            ("reports", reports.MUTANTS),
-            ("correlated", correlated.MUTANTS),
-            ("counted", counted.MUTANTS),
-            ("model", counted.MODEL_MUTANTS),
-        )
-    ),
-    Target(
-        Path("pybal/bgp/verdict.py"),
-        verdict.MUTANTS,
-        {
-            "unit": ("tests/unit/test_bgp_verdict.py",),
-            "property": ("tests/property/test_bgp_verdict_machine.py",),
-        },
-        ("tests/harness/pool_events.py",),
-    ),
-)
-#: A suite takes a minute; a mutant that runs longer than this loops for ever, and counts as killed.
-DEADLINE = 600.0
-
-
-def main(words: Sequence[str]) -> int:
-    """Run the mutants, print a table and a summary for each module, return the exit code."""
-    return max(run_target(target, words) for target in TARGETS)
-
-
-def run_target(target: Target, words: Sequence[str]) -> int:
-    """Run the mutants of one module."""
-    began = time.monotonic()
-    source = (ROOT / target.path).read_text()
-    named = [m for m in target.mutants if all(word in f"{target.path} {m.name}" for word in words)]
-    stale = [mutant.name for mutant in target.mutants if source.count(mutant.old) != 1]
-    chosen = [m for m in named if m.name not in stale]
-    if chosen and killer(target, source):
-        write(f"the tests fail on the unchanged {target.path}")
+def main(arguments: Sequence[str]) -> int:
+    """Run the mutants, print a line each and a summary for each module, return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--seed", help="of the order; without mutants that survive")
+    parser.add_argument("--seconds", type=float, default=inf, help="time in which mutants begin")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
+    options = parser.parse_args(arguments)
+    stale = [f"{target.path}: {name}" for target in TARGETS for name in target.stale]
+    for each in stale:
+        write(f"no longer applies: {each}")
+    found = chosen(options.words)
+    if options.seed is not None:
+        found = shuffled(found, options.seed)
+    try:
+        return 1 if run(found, options.jobs, options.seconds) or stale else 0
+    except RuntimeError as error:
+        write(str(error))
         return 1
-    killers = dict[str, str]()
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        found = workers.map(lambda m: killer(target, source.replace(m.old, m.new)), chosen)
-        for mutant, suite in zip(chosen, found, strict=True):
-            killers[mutant.name] = suite
-            write(f"{suite or '-':8}  {mutant.name}" + (f" (survives: {mutant.survives})" if mutant.survives else ""))
-    wrong = [m.name for m in chosen if bool(killers[m.name]) == bool(m.survives)]
-    counts = Counter(killers.values())
-    write(
-        f"\n{target.path}: {len(chosen)} mutants: {counts['unit']} killed by the unit tests, "
-        f"{counts['property']} by the property suite; {counts['']} survive; {time.monotonic() - began:.0f} s\n"
-    )
-    for title, names in (("contradicts its explanation", wrong), ("no longer applies", stale)):
-        for name in names:
-            write(f"{title}: {name}")
-    return 1 if wrong or stale else 0
+
+
+def chosen(words: Sequence[str]) -> Chosen:
+    """Return the mutants whose modules or names contain all words."""
+    return [
+        (target, mutant)
+        for target in TARGETS
+        for mutant in target.mutants
+        if mutant.name not in target.stale and all(word in f"{target.path} {mutant.name}" for word in words)
+    ]
+
+
+def shuffled(mutants: Chosen, seed: str) -> Chosen:
+    """Return the mutants that a test must kill, in an order that the seed decides."""
+    killed = [each for each in mutants if not each[1].survives]
+    return random.Random(seed).sample(killed, len(killed))
+
+
+def run(mutants: Chosen, jobs: int, seconds: float) -> int:
+    """Run mutants, and return how many survive without an explanation, or are killed despite one."""
+    wrong, began, counts = 0, time.monotonic(), dict[Path, Counter[str]]()
+    with (
+        TemporaryDirectory(prefix="pybal-mutants-") as directory,
+        ProcessPoolExecutor(jobs, get_context("fork"), start_worker, (directory,)) as workers,
+    ):
+        # One submission for each worker, so that none begins after the time.
+        waiting = iter(mutants)
+        running = deque((*each, workers.submit(killer, *each)) for each in islice(waiting, jobs))
+        while running:
+            target, mutant, future = running.popleft()
+            suite = future.result()
+            if time.monotonic() < began + seconds:
+                running += [(*each, workers.submit(killer, *each)) for each in islice(waiting, 1)]
+            expected = bool(suite) is not bool(mutant.survives)
+            wrong += not expected
+            counts.setdefault(target.path, Counter())[suite] += 1
+            remark = f" (survives: {mutant.survives})" if mutant.survives else ""
+            write(f"{suite or '-':8}  {target.path.stem}: {mutant.name}{remark}{'' if expected else '  WRONG'}")
+    for path, by_suite in counts.items():
+        killed = ", ".join(f"{number} killed by the {suite} tests" for suite, number in by_suite.items() if suite)
+        write(f"{path}: {by_suite.total()} mutants: {killed or '0 killed'}; {by_suite['']} survive")
+    total = sum(by_suite.total() for by_suite in counts.values())
+    write(f"{total} of {len(mutants)} mutants, {wrong} wrong, {time.monotonic() - began:.0f} s")
+    return wrong
+
+
+_copies = list[WorkingCopy]()
+"""The copy of this worker."""
+
+
+def start_worker(directory: str) -> None:
+    """Make the copy of this worker in its own directory."""
+    _copies.append(WorkingCopy(Path(mkdtemp(dir=directory))))
+
+
+def killer(target: Target, mutant: Mutant) -> str:
+    """Return the first suite that detects a mutant, empty if none does; in a worker."""
+    return _copies[0].killer(target, mutant.old, mutant.new)
 
 
 def write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def killer(target: Target, source: str) -> str:
-    """Return the first suite that fails with ``source`` for the module, empty if all pass."""
-    with TemporaryDirectory(prefix="pybal-mutant-") as directory:
-        copy = Path(directory)
-        shutil.copytree(ROOT / "pybal", copy / "pybal", ignore=shutil.ignore_patterns("__pycache__"))
-        files = {
-            suite: [path for glob in globs for path in sorted(ROOT.glob(glob))]
-            for suite, globs in target.suites.items()
-        }
-        for path in chain((ROOT / name for name in (*COPIED, *target.copied)), *files.values()):
-            (copy / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy / path.relative_to(ROOT))
-        (copy / target.path).write_text(source)
-        return next((suite for suite in target.suites if not passes(copy, files[suite])), "")
-
-
-def passes(copy: Path, files: Sequence[Path]) -> bool:
-    tests = [str(path.relative_to(ROOT)) for path in files if path.name.startswith("test_")]
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "tests.mutants.profile", "--hypothesis-profile=mutants"]
-    command = [sys.executable, "-B", "-m", "pytest", *options, *tests]
-    try:
-        done = subprocess.run(command, cwd=copy, capture_output=True, timeout=DEADLINE, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    if done.returncode not in {0, 1}:
-        raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr).decode()[-2000:]}")
-    return done.returncode == 0
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ MUTANTS = (
     ),
     Mutant(
         "announcements are not remembered",
-        "_VIPPast(self.seen, verdict.since, announced, ",
-        "_VIPPast(self.seen, verdict.since, False, ",
+        "VIPPast(self.seen, verdict.since, announced, ",
+        "VIPPast(self.seen, verdict.since, False, ",
     ),
     # Emptiness
     Mutant(
@@ -108,7 +108,7 @@ MUTANTS = (
     Mutant(
         "a missing list clears the memory",
         "        return past\n    listed = now",
-        "        return _ServicePast()\n    listed = now",
+        "        return ServicePast()\n    listed = now",
         "a pool never loses its list",
     ),
     Mutant("unchecked servers start a shortage", "past.low or count.possible < standing.required", "True"),

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutants.run import ROOT, TARGETS, Target
+from tests.mutants.targets import ROOT, TARGETS, Target
+
+of_each_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.path.stem)
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.path.stem)
+@of_each_target
 def test_every_mutant_matches_its_module_exactly_once(target: Target) -> None:
-    source = (ROOT / target.path).read_text()
+    assert target.stale == []
 
-    assert [mutant.name for mutant in target.mutants if source.count(mutant.old) != 1] == []
+
+@of_each_target
+def test_every_mutant_has_its_own_name(target: Target) -> None:
+    names = [mutant.name for mutant in target.mutants]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+@of_each_target
+def test_every_suite_exists(target: Target) -> None:
+    assert [name for name, files in target.suites.items() if not any(any(ROOT.glob(each)) for each in files)] == []
