@@ -18,8 +18,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
@@ -46,14 +48,18 @@ def main(options: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser("bench growth")
     parser.add_argument("--beside", type=Path, help="another checkout with its own .venv")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--journal", action="store_true", help="measure with a journal as well")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--journaled", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args(options)
     if chosen.measure:
-        print(json.dumps(OnePool(chosen.measure).measure()))
+        with tempfile.TemporaryDirectory() as directory:
+            print(json.dumps(OnePool(chosen.measure, Path(directory) if chosen.journaled else None).measure()))
         return
     for size in map(int, chosen.sizes.split(",")):
         own = run(Path.cwd(), size)
         other = run(chosen.beside, size) if chosen.beside and size in BESIDE else {}
+        journaled = run(Path.cwd(), size, "--journaled") if chosen.journal else {}
         for name, (cpu, longest, count) in own.items():
             ratio = (
                 f", {other[name][0] / cpu:.0f} times less than there ({other[name][0]:.2f} s)" if name in other else ""
@@ -64,12 +70,15 @@ def main(options: Sequence[str] = ()) -> None:
                 f"longest turn {longest * 1e3:3.0f} ms (bound {BOUND * 1e3:.0f}){ratio}",
                 flush=True,
             )
+            if name in journaled:
+                more, held, _ = journaled[name]
+                print(f"{'with a journal':>28}: {more:6.3f} s, longest turn {held * 1e3:3.0f} ms", flush=True)
 
 
-def run(tree: Path, size: int) -> Mapping[str, tuple[float, float, int]]:
+def run(tree: Path, size: int, *more: str) -> Mapping[str, tuple[float, float, int]]:
     """Measure in another process, with the packages of a tree: CPU, longest turn and count by scenario."""
     python = tree / ".venv/bin/python"
-    command = [python if python.exists() else sys.executable, Path(__file__), "--measure", str(size)]
+    command = [python if python.exists() else sys.executable, Path(__file__), "--measure", str(size), *more]
     done = subprocess.run(
         command, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, stdout=subprocess.PIPE, check=True, text=True
     )
@@ -99,6 +108,22 @@ def log_to_nothing() -> Any:  # noqa: ANN401  # an ILogObserver
     if hasattr(log, "Log"):
         return log.Log(lambda _: None, burst=50)
     return log.observer(io.StringIO(), {}, debug=False)
+
+
+def recorder(directory: Path, clock: Any) -> Any:  # noqa: ANN401  # of this tree only
+    """Return a journal in a directory."""
+    clocks, turns = module("pybal.runtime.clocks"), module("pybal.runtime.turns").Turns
+    calendar = clocks.Calendar(clock.seconds, lambda: datetime.now(UTC))
+    return module("pybal.journal.recorder").Recorder(
+        directory / "journal",
+        100_000_000,
+        clock=clock,
+        turns=turns(clock, now=time.process_time),
+        threads=None,
+        read=calendar.read,
+        host="lvs1",
+        version="2",
+    )
 
 
 class ListedSource:
@@ -149,7 +174,7 @@ class ReportedMonitors:
 class OnePool:
     """One service with ``size`` servers."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, journal: Path | None = None) -> None:
         from twisted.internet.task import Clock  # noqa: PLC0415  # only in the process that measures
         from twisted.logger import globalLogPublisher  # noqa: PLC0415
 
@@ -180,6 +205,8 @@ class OnePool:
         resolver = module("pybal.resolve").Resolver(self._lookup, self.clock, Random(1))
         controller = module("pybal.daemon.controller").Controller
         more.setdefault("want", reconciler.want)
+        if journal is not None:
+            more["tape"] = recorder(journal, self.clock).tape()
         self.controller = controller(service, self.source, resolver, [self.monitors], clock=self.clock, **more)
         self.controller.start({})
 

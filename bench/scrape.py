@@ -114,7 +114,7 @@ class Scraped:
         from pybal.monitors.kinds import prepare  # noqa: PLC0415
         from pybal.monitors.proxyfetch import ProxyFetchSettings  # noqa: PLC0415
         from pybal.runtime.file_values import inline  # noqa: PLC0415
-        from pybal.status.listener import StatusFactory, listen  # noqa: PLC0415
+        from pybal.status.listener import StatusFactory, bound, serve  # noqa: PLC0415
         from tests.harness.snapshots import pool, server, snapshot, status  # noqa: PLC0415
 
         clock: Any = Clock()
@@ -138,7 +138,7 @@ class Scraped:
             ]
         self.reactor: Any = EPollReactor()
         site = StatusFactory(status(self.reactor, snapshot(*pools), self.monitors), self.reactor)
-        port: Any = listen(self.reactor, site, ip_address("127.0.0.1"), 0)
+        port: Any = serve(self.reactor, site, bound(ip_address("127.0.0.1"), 0))
         self.port = port.getHost().port
         self.client: Any = subprocess.Popen(
             [sys.executable, "-c", CLIENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

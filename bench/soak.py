@@ -2,6 +2,9 @@
 
 The daemon is that of :mod:`bench.scale`: 11,780 monitors, held connections and requests every 10 s. Every 15 seconds it is scraped
 twice and a pool file is touched. The test prints a line per minute and a verdict at the end.
+
+``python -m bench.soak virtual [HOURS]`` runs in virtual time: the same number of monitors runs for 8 hours in about half an hour of CPU, while servers and lists change. Lateness has no
+meaning there: the test judges memory, descriptors, delayed calls and threads.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import scale
+from tests.virtual.soak import Sample, Soak
 
 MINUTES = 10
+HOURS = 8.0
+SEED = 17
 QUARTER = 15.0  # seconds
 MOST_MEMORY = 150.0  # MB
 MOST_CPU = 0.15  # of a core
@@ -43,7 +49,10 @@ class Minute:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print a line a minute and a verdict."""
+    """Print a line a minute, in virtual time a line every ten minutes, and a verdict."""
+    if arguments and arguments[0] == "virtual":
+        soak_virtual(float(arguments[1]) if len(arguments) > 1 else HOURS)
+        return
     minutes = int(arguments[0]) if arguments else MINUTES
     print(f"soak, {minutes} minutes, {scale.SERVICES} services, {scale.SERVICES * scale.SERVERS} servers")
     with tempfile.TemporaryDirectory() as name, scale.daemon(Path(name)) as pid:
@@ -121,6 +130,32 @@ def judge(passed: Sequence[Minute]) -> None:
     verdict(f"growth in the second half, % ({slope * 60:+.2f} MB an hour)", growth * 100, MOST_GROWTH * 100)
     descriptors = {one.descriptors for one in later}
     verdict("descriptors, range in the second half", max(descriptors) - min(descriptors), 10)
+
+
+def soak_virtual(hours: float) -> None:
+    """Soak the simulated daemon: a line for each sample, and a verdict. Raises AssertionError."""
+    soak = Soak(SEED, scale.SERVICES, scale.SERVERS)
+    print(f"virtual soak, {hours:g} hours, {soak.monitors} monitors of {soak.servers} servers, seed {SEED}")
+    print("   hours  heap MB   objects  garbage  descriptors  delayed calls  threads  sockets   CPU s")
+    samples: list[Sample] = []
+    for one in soak.run(hours * 3600):
+        samples.append(one)
+        print(
+            f"  {one.now / 3600:6.2f}{one.memory:9.1f}{one.objects:10}{one.garbage:9}{one.descriptors:13}{one.calls:15}{one.threads:9}"
+            f"{one.sockets:9}{one.cpu:8.0f}",
+            flush=True,
+        )
+    later = samples[len(samples) // 2 :]
+    verdict("growth of memory in the second half, %", (later[-1].memory / later[0].memory - 1) * 100, MOST_GROWTH * 100)
+    verdict(
+        "growth of objects in the second half, %", (later[-1].objects / later[0].objects - 1) * 100, MOST_GROWTH * 100
+    )
+    for name in ("descriptors", "threads"):
+        values = [getattr(one, name) for one in later]
+        verdict(f"{name}, range in the second half", max(values) - min(values), 0)
+    calls = [one.calls for one in later]
+    verdict("delayed calls, range in the second half", max(calls) - min(calls), 50)
+    print(f"  {soak.server_seconds:.3g} server-seconds")
 
 
 def verdict(what: str, value: float, target: float) -> None:
