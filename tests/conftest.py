@@ -31,6 +31,7 @@ settings.load_profile("pybal")
 
 GUESTS = ("in_the_guest_without_skips[tests/kernel", "in_the_guest_without_skips[tests/e2e/lvs")
 LONG = (
+    "chaos/test_whole_system.py",
     "e2e/test_loop_one_pool.py",
     "e2e/test_demo.py",
     "docs/test_pages.py",
@@ -39,7 +40,9 @@ LONG = (
     "e2e/test_loop_held.py",
     "e2e/monitoring/",
     "e2e/tools/",
-    "e2e/test_package.py",
+    "integration/bgp/",
+    "incidents/test_replays.py::test_replays_pass_in_the_guest_without_skips[0]",
+    "incidents/test_replays.py::test_replays_pass_in_the_guest_without_skips[1]",
 )
 """Parts of the names of tests that take long, mostly waiting; the longest first."""
 

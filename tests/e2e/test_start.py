@@ -14,25 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon_process import PATIENCE, Daemon, Deployment, daemon, run_pybal, wait_for
+from pybal import __version__
+from tests.harness.daemon_process import GLOBAL, PATIENCE, WEB, Daemon, Deployment, daemon, run_pybal, wait_for
 
 HOST = "127.0.1.4"
-CONF = """
-[global]
-instrumentation = yes
-instrumentation_ips = ['127.0.0.1']
-instrumentation_port = {status_port}
-control-socket = {directory}/control.sock
-ipvs-backend = memory
-
-[web]
-protocol = tcp
-ip = 192.0.2.1
-port = {port}
-scheduler = wrr
-config = file://{directory}/web.pool
-monitors = ['IdleConnection']
-"""
+CONF = GLOBAL + WEB
 NETWORK = ("unshare", "--net", "--")
 
 
@@ -185,7 +171,7 @@ class TestSecondDaemon:
     def first(self, tmp_path: Path) -> Iterator[Daemon]:
         deployment = Deployment(tmp_path, [], CONF.replace("memory", "netlink").replace("{port}", "80"))
         with daemon(deployment.directory, prefix=NETWORK) as running:
-            running.wait_for_log("pybal 2.0.0 starts")
+            running.wait_for_log(f"pybal {__version__} starts")
             running.wait(lambda: alerts(deployment) != [], "status")
             yield running
 

@@ -22,9 +22,33 @@ PATIENCE = 120.0
 PROGRAM = ("-m", "pybal.cli")
 """The arguments of the interpreter that run the daemon."""
 
+GLOBAL = """
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+instrumentation_port = {status_port}
+control-socket = {directory}/control.sock
+ipvs-backend = memory
+"""
+"""The section [global] of a :class:`Deployment`, with the IPVS table in memory."""
+
+WEB = """
+[web]
+protocol = tcp
+ip = 192.0.2.1
+port = {port}
+scheduler = wrr
+config = file://{directory}/web.pool
+monitors = ['IdleConnection']
+"""
+"""A service whose servers are the web servers of a :class:`Deployment`."""
+
 
 class Daemon:
-    """A ``pybal`` process with ``directory/pybal.conf``; its log is ``directory/log``."""
+    """A ``pybal`` process with ``directory/pybal.conf``; its log is ``directory/log``.
+
+    It inherits ``descriptors``.
+    """
 
     def __init__(
         self,
@@ -33,12 +57,15 @@ class Daemon:
         prefix: Sequence[str] = (),
         endpoint: str = "",
         program: Sequence[str] = PROGRAM,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self.log_file = directory / "log"
         self.endpoint = endpoint
         with self.log_file.open("ab") as log:
             command = [*prefix, sys.executable, *program, "-c", str(directory / "pybal.conf"), *arguments]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=descriptors
+            )
 
     @property
     def log(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,16 +13,20 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.error import CannotListenError
+from typing_extensions import override
 
-from pybal.config.errors import ConfigError
-from pybal.config.settings import ServiceSettings, Settings, SourceSettings
+from pybal.bgp.speaker import SpeakerError
+from pybal.bgp.verdict import Verdict
+from pybal.config.errors import ConfigError, Problem
+from pybal.config.sensitive import NOTHING_SENSITIVE
+from pybal.config.settings import InstrumentationSettings, ServiceSettings, Settings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
 from pybal.daemon.controller import GATHER_SECONDS
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
-from pybal.ipvs.backend import MemoryBackend
-from pybal.ipvs.model import Failure, Op, ServiceKey
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.model import Failure, Op, ServiceKey, TableEntry
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
 from pybal.monitors.base import NO_SAMPLES, Monitor, MonitorFactory, PastResult, Samples
@@ -36,8 +41,8 @@ from pybal.runtime.systemd import Notifier
 from pybal.runtime.turns import Turns
 from pybal.sources.base import PoolState, SourceError
 from pybal.sources.pool_source import PoolSource
-from pybal.status.listening import Listening
 from tests.harness.immediate import result_of
+from tests.harness.turning_clock import TurningClock
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))
 IDLE = IdleConnectionSettings()
@@ -78,9 +83,10 @@ class FakeSource:
     removal: str | None = None
     saved: tuple[Member, ...] = ()
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, log: Callable[[str, str], None] = lambda _event, _url: None) -> None:
         self.url = url
         self.running = False
+        self._log = log
 
     def start(
         self,
@@ -89,9 +95,11 @@ class FakeSource:
         pool: Callable[[], PoolState] = PoolState,
     ) -> None:
         self.listed, self.failed, self.pool, self.running = listed, failed, pool, True
+        self._log("start", self.url)
 
     def stop(self) -> None:
         self.running = False
+        self._log("stop", self.url)
 
 
 class FakeMonitor:
@@ -162,12 +170,23 @@ class FakeMonitorFactory:
 
 
 class RecordingBackend(MemoryBackend):
-    """A table in memory that records each operation; every operation must succeed."""
+    """A table in memory that records each operation; every operation must succeed.
+
+    Reads fail with the text of ``broken``, if any.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.ops: list[Op] = []
+        self.broken = ""
 
+    @override
+    def read(self, key: ServiceKey) -> TableEntry | None:
+        if self.broken:
+            raise BackendError(self.broken)
+        return super().read(key)
+
+    @override
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         self.ops += ops
         failures = super().apply(ops)
@@ -175,20 +194,75 @@ class RecordingBackend(MemoryBackend):
         return failures
 
 
+class FakeListening:
+    """The ports of the HTTP endpoints; no port can be opened while ``in_use``."""
+
+    def __init__(self) -> None:
+        self.ports: set[int] = set()
+        self.in_use = False
+
+    def open(self, settings: InstrumentationSettings | None) -> None:
+        if settings and self.in_use:
+            raise CannotListenError("127.0.0.1", settings.port, OSError(errno.EADDRINUSE, "Address already in use"))
+        self.ports |= {settings.port} if settings else set()
+
+    async def close(self, besides: InstrumentationSettings | None = None) -> None:
+        self.ports &= {besides.port} if besides else set()
+
+
+class FakeAnnouncing:
+    """BGP without peers: holds the VIPs in ``held``, and refuses settings with ``refusal``."""
+
+    def __init__(self) -> None:
+        self.held: set[Address] = set()
+        self.refusal = ""
+        self.reconfigured: list[frozenset[str]] = []
+        """The new services of each reconfiguration."""
+
+    async def changed_passwords(self) -> frozenset[Address]:
+        return frozenset()
+
+    def check(self, _settings: Settings) -> None:
+        if self.refusal:
+            raise SpeakerError(self.refusal)
+
+    def reconfigure(self, _settings: Settings, new: frozenset[str]) -> None:
+        self.reconfigured.append(new)
+
+    def foresee(self, _settings: Settings, _pools: object, _new: object) -> Sequence[Verdict]:
+        return ()
+
+    def holds(self, vip: Address) -> bool:
+        return vip in self.held
+
+
 class DaemonOnClock:
-    """A daemon without endpoints. ``settings`` are those of its configuration file, or its error."""
+    """A daemon without real endpoints. ``settings`` are those of its configuration file, or its error.
+
+    ``environ`` leads to the socket of a service manager, if any.
+    """
 
     path = "/etc/pybal/pybal.conf"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, environ: Mapping[str, str] = MappingProxyType({})) -> None:
         self.settings: Settings | ConfigError = settings
-        self.clock = Clock()
+        self.clock = TurningClock()
         self.backend = RecordingBackend()
         self.sources: list[FakeSource] = []
         self.events: list[tuple[str, str, str]] = []
         """Events of monitors: ``start`` or ``stop``, host and kind."""
+        self.source_events: list[tuple[str, str]] = []
+        """Events of sources: ``start`` or ``stop``, and the URL."""
         self.blocker = ""
-        self.unreadable: OSError | None = None
+        self.unreadable: Exception | None = None
+        self.warnings: tuple[Problem, ...] = ()
+        self.unsupported: tuple[Problem, ...] = ()
+        self.sensitive = NOTHING_SENSITIVE
+        self.listening = FakeListening()
+        self.announcing = FakeAnnouncing()
+        self.applied: list[Settings] = []
+        """The settings of each reload that changed something."""
+        self.accepted = 0
         self.broken: Exception | None = None
         self.reconciler = Reconciler(self.backend, self.clock, grace=settings.ipvs.remove_grace)
         self.services = Services(
@@ -200,18 +274,20 @@ class DaemonOnClock:
             turns=Turns(self.clock, now=self.clock.seconds),
             changed=lambda: None,
         )
-        listening = Listening(cast("Any", None), cast("Any", None))  # no port is opened
+        notifier = Notifier(environ, self.clock)
         running = ReloadTargets(
             self.services,
             self.reconciler,
-            None,
-            listening,
-            Notifier({}, self.clock),
+            cast("Any", self.announcing),
+            cast("Any", self.listening),
+            notifier,
             self.clock,
             self._apply_settings,
             lambda: self.blocker,
+            accepted=self._count_accepted,
         )
         self.reloader = Reloader(self, self.read(), running)
+        notifier.ready("")
         self.services.start(result_of(self.services.adopt()))
 
     def read(self) -> Loaded:
@@ -219,7 +295,7 @@ class DaemonOnClock:
             raise self.unreadable
         if isinstance(self.settings, ConfigError):
             raise self.settings
-        return Loaded(self.settings, (), self.digest())
+        return Loaded(self.settings, self.warnings, self.digest(), self.unsupported, self.sensitive)
 
     async def load(self) -> Loaded:
         return self.read()
@@ -241,7 +317,7 @@ class DaemonOnClock:
     def source(self, settings: ServiceSettings) -> PoolSource:
         if self.broken:
             raise self.broken
-        fake = FakeSource(settings.source.url)
+        fake = FakeSource(settings.source.url, lambda *event: self.source_events.append(event))
         self.sources.append(fake)
         wall = datetime(2026, 11, 21, 12, tzinfo=UTC)
         name = settings.service.name
@@ -253,6 +329,10 @@ class DaemonOnClock:
 
     def _apply_settings(self, settings: Settings) -> None:
         self.reconciler.grace = settings.ipvs.remove_grace
+        self.applied.append(settings)
+
+    def _count_accepted(self) -> None:
+        self.accepted += 1
 
     def turn(self) -> None:
         """Run the loop until nothing more is due and no report is gathered."""
@@ -278,6 +358,7 @@ class DaemonOnClock:
         self.settings = settings
         self.backend.ops.clear()
         self.events.clear()
+        self.source_events.clear()
         outcomes: list[Outcome] = []
         deferred = Deferred.fromCoroutine(self.reloader.reload(force=force))
         deferred.addCallback(outcomes.append)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from random import Random
@@ -21,9 +23,11 @@ from urllib.parse import quote
 
 from twisted.internet.address import IPv4Address as Endpoint
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.service import BGPService
@@ -257,14 +261,21 @@ class PortKeepingReactor(MemoryReactorClock):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
         self.activities = Activities()
+        self._of_threads = deque[Callable[[], object]]()
 
     @property
     def lane(self) -> IReactorTime:
         return self
 
     def callFromThread(self, callable: Callable[..., object], *args: object) -> None:  # noqa: A002, N802  # Twisted's
-        """Make a call in the loop."""
-        self.callLater(0, callable, *args)
+        """Make a call in the next :meth:`turn`: threads must not change the calls while they are sorted."""
+        self._of_threads.append(partial(callable, *args))
+
+    def turn(self, seconds: float) -> None:
+        """Make the calls of threads, and those that become due."""
+        while self._of_threads:
+            self._of_threads.popleft()()
+        self.advance(seconds)
 
     def adoptStreamPort(self, fileDescriptor: Any, addressFamily: Any, factory: Any) -> Any:  # noqa: N802, N803
         self.factory = factory
@@ -298,7 +309,8 @@ def metrics_of_daemon() -> str:
         connection.makeConnection(transport)
         connection.dataReceived(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
         while not transport.disconnecting:
-            reactor.advance(0)
+            reactor.turn(0.1)  # the response waits for the lists
+        connection.connectionLost(Failure(ConnectionDone()))
         return str(transport.value().partition(b"\r\n\r\n")[2], "utf-8")
     finally:
         Deferred.fromCoroutine(daemon.stop())

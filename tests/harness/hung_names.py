@@ -25,7 +25,8 @@ enum nss_status _nss_hung_getpwnam_r(const char *n, struct passwd *p, char *b, s
 enum nss_status _nss_hung_getgrnam_r(const char *n, struct group *g, char *b, size_t s, int *e) {{ return hang(e); }}
 enum nss_status _nss_hung_getgrgid_r(gid_t n, struct group *g, char *b, size_t s, int *e) {{ return hang(e); }}
 """
-_SWITCH = "passwd: files hung\ngroup: files hung\nhosts: files dns\n"
+SWITCH = "passwd: files hung\ngroup: files hung\nhosts: files dns\n"
+"""The order of the name services, with the one that hangs at the end."""
 
 
 class HungNames:
@@ -39,12 +40,12 @@ class HungNames:
         (directory / "nss.c").write_text(_MODULE.format(hangs=self._hangs))
         library = directory / "libnss_hung.so.2"
         subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(directory / "nss.c")], check=True)
-        (directory / "nsswitch.conf").write_text(_SWITCH)
-        mount = f'mount --bind {directory}/nsswitch.conf /etc/nsswitch.conf && exec "$@"'
-        self.prefix: Sequence[str] = (
-            *("unshare", "--mount", "sh", "-c", mount, "sh"),
-            *("env", f"LD_LIBRARY_PATH={directory}"),
-        )
+        switch = directory / "nsswitch.conf"
+        switch.write_text(SWITCH)
+        mount = f'mount --bind {switch} /etc/nsswitch.conf && exec "$@"'
+        self.variable = f"LD_LIBRARY_PATH={directory}"
+        """The variable of a process whose /etc/nsswitch.conf has :data:`SWITCH`."""
+        self.prefix: Sequence[str] = ("unshare", "--mount", "sh", "-c", mount, "sh", "env", self.variable)
 
     @contextmanager
     def hanging(self) -> Iterator[None]:

@@ -43,11 +43,13 @@ class KubernetesRecorder:
         token_file: str | None = None,
         listed: Callable[[tuple[Member, ...]], None] | None = None,
         max_age: float = 300.0,
+        max_pool_size: int = 10_000,
     ) -> None:
         ca = str(self.ca) if ca is None else ca
         token_file = str(self.token_file) if token_file is None else token_file
         url = f"k8s://unused@api.example:{self.server.port}/?labelSelector={SELECTOR}"
-        settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file), max_age=max_age)
+        access = AccessSettings(ca=ca, token_file=token_file)
+        settings = SourceSettings(url, access, max_age=max_age, max_pool_size=max_pool_size)
         self.source = kubernetes_source(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
         self.source.start(listed or self.lists.append, self.errors.append)
 

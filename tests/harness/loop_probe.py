@@ -3,6 +3,9 @@
 `daemon(directory, program=probe.program)` runs the daemon in this module, which records into a file: each callback of 10 ms or
 more with its CPU time and the stack of its thread, and each blocking call of the loop's thread with its caller. A test takes the
 time before a phase, and calls :meth:`LoopProbe.check` after it.
+
+CPU time is noise too where cores and caches are shared with others: the same work takes up to three times as long. After a long hold, the
+probe repeats a fixed piece of work, and divides by how much longer it takes than at its best.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ from pybal.runtime.loop import Loop, install
 
 BOUND = 0.05
 """CPU seconds for which a callback may hold the loop."""
+
+MOST_SLOWNESS = 3.0
+"""The limit of the factor, so that a callback of three times the bound always fails."""
 
 _RECORDED = 0.01
 _SAMPLED = 0.03
@@ -73,13 +79,22 @@ class Record:
     wall: float = 0.0
     cpu: float = 0.0
     collected: float = 0.0
+    slowness: float = 1.0
+    """The factor by which the machine was slower than at its best."""
+
+    @property
+    def own(self) -> float:
+        """The CPU time of the callback on this machine at its best."""
+        return self.cpu / self.slowness
 
     def __str__(self) -> str:
         if self.kind != "held":
             head = f"{self.kind}: {self.call}"
         else:
             collected = f", {self.collected * 1e3:.0f} ms of it garbage collection" if self.collected else ""
-            head = f"held for {self.wall * 1e3:.0f} ms ({self.cpu * 1e3:.0f} ms of CPU{collected}) by {self.call}"
+            slower = f", on a machine {self.slowness:.1f} times as slow as at its best" if self.slowness > 1 else ""
+            cpu = f"{self.cpu * 1e3:.0f} ms of CPU{collected}{slower}"
+            head = f"held for {self.wall * 1e3:.0f} ms ({cpu}) by {self.call}"
         return "\n    ".join([head, *self.stack])
 
 
@@ -108,7 +123,7 @@ class LoopProbe:
 
     def problems(self, since: float = 0.0, bound: float = BOUND) -> list[Record]:
         """Return each callback that exceeded the bound and each blocking call since a time."""
-        return [record for record in self.records(since) if record.kind != "held" or record.cpu > bound]
+        return [record for record in self.records(since) if record.kind != "held" or record.own > bound]
 
     def check(self, phase: str, since: float = 0.0, *, bound: float = BOUND, kinds: Collection[str] = KINDS) -> None:
         """Fail if the loop was held above the bound, or waited, since a time; ``kinds`` are examined."""
@@ -127,6 +142,7 @@ class Recorder:
         self._sample: tuple[float, list[str]] = (0.0, [])
         self._collecting = self._collected = 0.0
         self._recording = False
+        self._best = min(_fixed_work() for _ in range(20))
 
     def start(self) -> None:
         self._loop.held.observe = self._held
@@ -155,9 +171,15 @@ class Recorder:
         if hold.wall >= _RECORDED:
             began = hold.at - hold.wall
             stack = self._sample[1] if self._sample[0] >= began else []
-            self._write(
-                at=hold.at, kind="held", call=hold.call, stack=stack, wall=hold.wall, cpu=hold.cpu, collected=collected
-            )
+            times = {"wall": hold.wall, "cpu": hold.cpu, "collected": collected}
+            if hold.cpu > BOUND:
+                times["slowness"] = self._slowness()
+            self._write(at=hold.at, kind="held", call=hold.call, stack=stack, **times)
+
+    def _slowness(self) -> float:
+        took = sorted(_fixed_work() for _ in range(5))
+        self._best = min(self._best, took[0])
+        return min(MOST_SLOWNESS, took[2] / self._best)
 
     def _garbage(self, phase: str, _details: dict[str, int]) -> None:
         if phase == "start":
@@ -198,6 +220,16 @@ class Recorder:
 
     def _write(self, **record: Any) -> None:
         os.write(self._descriptor, json.dumps(record).encode() + b"\n")
+
+
+def _fixed_work() -> float:
+    """Return the CPU seconds of work of about a millisecond: text, dictionaries and sorting.
+
+    It makes nothing for the garbage collection.
+    """
+    began = time.thread_time()
+    sorted({f"{number:05}": bytes(500) for number in range(2000)}, reverse=True)
+    return time.thread_time() - began
 
 
 _NOTED_COLLECTION = 0.002

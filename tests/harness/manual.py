@@ -194,7 +194,7 @@ def _usage(command: Command) -> str:
     words = [command.name]
     for each in command.arguments:
         word = each.names[0] if each.names[0].startswith("-") else ""
-        metavar = "" if each.given.get("action") else str(each.given["metavar"])
+        metavar = _metavar(each)
         text = f"{word} {metavar}".strip()
         optional = each.given.get("nargs") == "?" or (word and not each.given.get("required"))
         words.append(f"[{text}]" if optional else text)
@@ -204,12 +204,18 @@ def _usage(command: Command) -> str:
 def _arguments(arguments: Iterable[Argument]) -> Iterator[str]:
     def terms() -> Iterator[tuple[str, str]]:
         for each in arguments:
-            metavar = each.given.get("metavar", "")
+            metavar = _metavar(each)
             names = ", ".join(f"\\fB{_roff(name)}\\fR" for name in each.names if name.startswith("-"))
             term = f"{names} \\fI{metavar}\\fR".strip() if metavar else names
             yield term, f"{each.given['help']}"
 
     yield from _definitions(terms())
+
+
+def _metavar(argument: Argument) -> str:
+    """Return the placeholders of the values of an argument."""
+    metavar = argument.given.get("metavar", "")
+    return metavar if isinstance(metavar, str) else " ".join(metavar)
 
 
 def _options(options: Iterable[Option]) -> Iterator[str]:
@@ -268,7 +274,7 @@ def completion() -> str:
 # Completion of pybal in bash. {_NOTE}
 
 _pybal() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} options='' names='' i
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} options='' names='' name i
     local -a words=() where=()
     COMPREPLY=()
     case $previous in
@@ -297,7 +303,10 @@ _pybal() {{
     else
         names=$options
     fi
-    mapfile -t COMPREPLY < <(compgen -W "$names" -- "$current")
+    # Not by compgen -W, which executes what it finds in names: with --url they come from another host.
+    while read -r name; do
+        if [[ -n $name && $name == "$current"* ]]; then COMPREPLY+=("$(printf %q "$name")"); fi
+    done <<< "${{names// /$'\\n'}}"
 }}
 
 complete -F _pybal pybal
@@ -317,5 +326,5 @@ def _valued() -> Iterator[str]:
     """Yield the options of commands that take a value, apart from files."""
     for command in COMMANDS:
         for each in (*command.arguments, *common(command)):
-            if each.names[0].startswith("--") and not each.given.get("action") and each.names != ("--socket",):
+            if each.names[0].startswith("--") and "metavar" in each.given and each.names != ("--socket",):
                 yield each.names[0]

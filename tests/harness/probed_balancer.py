@@ -7,12 +7,13 @@ a test may stop reading.
 from __future__ import annotations
 
 import os
+import re
 import select
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from tests.harness.bird_session import GLOBAL, Bird, bird
@@ -45,13 +46,20 @@ _SERVER = "access_log off; server {{ listen {port} backlog=8192; location / {{ r
 
 
 class ProbedBalancer:
-    """The running parts. ``probe`` has the holds of the loop; ``services`` and ``servers`` are the scale."""
+    """The running parts. ``probe`` has the holds of the loop; ``services`` and ``servers`` are the scale.
+
+    ``prefix`` is the command that runs the daemon, ``general`` are lines of the section [global], ``hold_time`` is that of
+    BIRD in seconds.
+    """
 
     def __init__(self, directory: Path, services: int, servers: int) -> None:
         self.directory = directory
         self.services = services
         self.servers = servers
         self.probe = LoopProbe(directory / "holds")
+        self.prefix: tuple[str, ...] = FIRST
+        self.hold_time = 9
+        self.general = ""
         self.log_is_read = threading.Event()
         self.log_is_read.set()
         self.process: Daemon
@@ -63,8 +71,10 @@ class ProbedBalancer:
     def configure(self, scheduler: str, timeout: int, more: str = "") -> None:
         """Write pybal.conf; ``more`` are further sections, kept by later calls."""
         self._more = more or self._more
-        text = GLOBAL + _SECTIONS.format(
-            directory=self.directory, scheduler=scheduler, timeout=timeout, unrelated=UNRELATED
+        text = (
+            GLOBAL
+            + self.general
+            + _SECTIONS.format(directory=self.directory, scheduler=scheduler, timeout=timeout, unrelated=UNRELATED)
         )
         sections = (
             f"[s{n}]\nip = 192.0.2.{1 + n}\nconfig = file://{self.directory}/pools/{n}.pool\n"
@@ -102,8 +112,9 @@ class ProbedBalancer:
             )
 
     def route(self) -> str:
-        """Return BIRD's line of the unrelated VIP, with the time of its last change; empty without a route."""
-        lines = self._bird.show("route").splitlines()
+        """Return BIRD's line of the unrelated VIP, with the second of its last change; empty without a route."""
+        # BIRD computes the time again for each output, and its milliseconds vary.
+        lines = re.sub(r"(:\d\d)\.\d+", r"\1", self._bird.show("route")).splitlines()
         return next((line for line in lines if line.startswith(UNRELATED)), "")
 
     @property
@@ -112,12 +123,16 @@ class ProbedBalancer:
         return Path("/proc") / str(self.process.process.pid)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run all parts; returns when the router has the route of the unrelated service."""
+    def running(self, beside: Callable[[], AbstractContextManager[object]] = nullcontext) -> Iterator[None]:
+        """Run all parts; returns when the router has the route of the unrelated service.
+
+        ``beside`` runs in the same namespace, from before the daemon until after its end.
+        """
         directory = self.directory
         with ExitStack() as stack:
             stack.enter_context(namespace.fresh())
-            self._bird = stack.enter_context(bird(directory, "hold time 9;"))
+            stack.enter_context(beside())
+            self._bird = stack.enter_context(bird(directory, f"hold time {self.hold_time}; strict bind yes;"))
             (directory / "quiet").mkdir()
             stack.enter_context(nginx(directory / "quiet", _SERVER.format(port=8081), 8081, connections=512))
             (directory / "unrelated.pool").write_text("{'host': '127.250.0.1'}\n{'host': '127.250.0.2'}\n")
@@ -130,7 +145,7 @@ class ProbedBalancer:
             thread.start()
             stack.callback(thread.join)
             stack.callback(self._end)
-            prefix = (*FIRST, "env", f"RUNTIME_DIRECTORY={directory}", "sh", "-c", f'exec "$@" 2>{pipe}', "sh")
+            prefix = (*self.prefix, "env", f"RUNTIME_DIRECTORY={directory}", "sh", "-c", f'exec "$@" 2>{pipe}', "sh")
             self.process = stack.enter_context(
                 daemon(directory, prefix=prefix, endpoint="http://127.0.0.1:9090", program=self.probe.program)
             )

@@ -70,6 +70,9 @@ class FixedRoutes:
 
     result: RouteResponse | Exception
 
+    def awaits(self, _path: bytes) -> bool:
+        return False
+
     def answer(self, _path: bytes, *, as_json: bool, switches: object) -> RouteResponse:
         if isinstance(self.result, Exception):
             raise self.result
@@ -77,7 +80,7 @@ class FixedRoutes:
 
 
 def factory(clock: Clock, shown: Routes | FixedRoutes | None = None, **options: Any) -> StatusFactory:
-    return StatusFactory(shown or status(clock), clock, **options)  # type: ignore[arg-type]  # FixedRoutes has the same method
+    return StatusFactory(shown or status(clock), clock, **options)  # type: ignore[arg-type]  # FixedRoutes has the same methods
 
 
 def code(response: bytes) -> int:

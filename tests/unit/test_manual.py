@@ -51,25 +51,42 @@ def test_manual_page_describes_every_command_with_an_example() -> None:
     ],
 )
 def test_completion_offers_what_fits(tmp_path: Path, words: list[str], expected: list[str]) -> None:
-    fake = tmp_path / "pybal"
-    fake.write_text(f'#!/bin/sh\ncase "$1 $2" in "pools text_80") printf "{SERVERS}" ;; *) printf "{POOLS}" ;; esac\n')
+    listing = f'case "$1 $2" in "pools text_80") printf "{SERVERS}" ;; *) printf "{POOLS}" ;; esac'
+    assert complete(tmp_path, listing, *words) == expected
+
+
+def test_completion_executes_no_name_of_a_service(tmp_path: Path) -> None:
+    name = f"$(touch${{IFS}}{tmp_path}/owned)"
+    (tmp_path / "names").write_text(f"SERVICE\n{name}\n`touch\t{tmp_path}/owned`\n")
+    offered = complete(tmp_path, f"cat {tmp_path}/names", "pools", "--url", "http://192.0.2.9:9090", "")
+    assert offered[0] == f"\\$\\(touch\\$\\{{IFS\\}}{tmp_path}/owned\\)"
+    assert not (tmp_path / "owned").exists()
+
+
+def complete(directory: Path, listing: str, *words: str) -> list[str]:
+    """Return the completions of the last word; ``listing`` are the commands of a stand-in for pybal."""
+    fake = directory / "pybal"
+    fake.write_text(f"#!/bin/sh\n{listing}\n")
     fake.chmod(0o755)
     script = f'. "{COMPLETION}"; COMP_WORDS=(pybal "$@"); COMP_CWORD=$#; _pybal; printf "%s\\n" "${{COMPREPLY[@]}}"'
     done = subprocess.run(
         ["bash", "-c", script, "bash", *words],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert (done.stdout.split(), done.stderr) == (expected, "")
+    assert done.stderr == ""
+    return done.stdout.split()
 
 
 def test_package_installs_manual_pages_and_completion() -> None:
-    assert (ROOT / "debian" / "manpages").read_text().split() == [
+    assert (ROOT / "debian" / "pybal.manpages").read_text().split() == [
         "docs/man/pybal.8",
         "docs/man/pybal.conf.5",
         "docs/man/check_pybal.8",
     ]
-    assert "etc/bash-completion/pybal usr/share/bash-completion/completions" in (ROOT / "debian/install").read_text()
+    assert (
+        "etc/bash-completion/pybal usr/share/bash-completion/completions" in (ROOT / "debian/pybal.install").read_text()
+    )

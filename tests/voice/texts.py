@@ -167,6 +167,9 @@ def _nodes(tree: ast.Module) -> Iterator[Text]:
             if isinstance(node.value.value, str):
                 yield _text(Kind.DOCSTRING, node, node.value.value)
             continue
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Mutant":
+            pending += [*node.args[:1], *node.args[3:], *node.keywords]  # the two others are code
+            continue
         if isinstance(node, ast.JoinedStr):
             pieces = [piece.value if isinstance(piece, ast.Constant) else "{}" for piece in node.values]
             yield _text(Kind.LITERAL, node, "".join(map(str, pieces)))

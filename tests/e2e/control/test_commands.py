@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from pybal import __version__
 from tests.e2e.control.conftest import CONF, HOSTS, WITH_BGP
 from tests.harness.daemon_process import Daemon, Deployment, daemon
 
@@ -15,7 +16,7 @@ def test_status_lists_services_and_alerts(deployment: Deployment, running: Daemo
     done = deployment.pybal("status")
     assert (done.returncode, done.stderr) == (0, "")
     head, *rows = done.stdout.splitlines()
-    assert head.startswith(f"pybal 2.0.0, process {running.process.pid}, up for ")
+    assert head.startswith(f"pybal {__version__}, process {running.process.pid}, up for ")
     assert head.endswith(" s: 1 service, 3 monitors")
     assert [row.split() for row in rows] == [
         ["SERVICE", "ADDRESS", "SERVING", "DOWN", "POOLED", "FORCED", "FLOOR", "ANNOUNCED"],

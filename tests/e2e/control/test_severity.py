@@ -97,7 +97,10 @@ def test_service_without_connections_is_critical_in_every_view(
 
 def test_critical_services_are_listed_or_grouped_in_text(deployment: Deployment, running: Daemon) -> None:
     for text in (deployment.pybal("status").stdout, deployment.pybal("alerts").stdout):
-        assert "CRITICAL forced pooled-down: 1 of 1 server down but pooled: 127.0.1.9 [" in text
+        assert (
+            "CRITICAL forced pooled-down: 1 of 1 server down but pooled: 127.0.1.9 (serving 0 of 1, floor 1, 1 forced) ["
+            in text
+        )
         assert (
             "CRITICAL absent not-in-ipvs: no connection is forwarded, IPVS lacks the service or its servers: frozen"
             in text

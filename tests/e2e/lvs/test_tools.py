@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,7 @@ def test_server_in_ipvs_is_not_restarted_before_the_first_list(balancer: Balance
     (balancer.directory / "web.pool").unlink()
     with balancer.started():
         balancer.running.wait(lambda: balancer.running.get(f"/pools/web/{A}"), "the server of the saved list")
+        document: Any = balancer.running.get_json("/v1/pools/web")
+        assert document["listed"] is False
         assert balancer.running.get(f"/pools/web/{A}") == "enabled/up/pooled\n"
         assert balancer.running.get(f"/pools/web/{C}") == "disabled/up/pooled\n"
-        assert balancer.running.get("/pools/web") == ""

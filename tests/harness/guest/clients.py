@@ -1,9 +1,11 @@
-"""Clients: one that opens a connection every 50 ms, and one that keeps a connection open."""
+"""Clients: one that opens connections repeatedly, and those that keep one open."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
+from contextlib import suppress
 from typing import Self
 
 from pybal.core.model import Address
@@ -11,14 +13,31 @@ from tests.harness.guest.network import Host
 
 
 class RequestLoop:
-    """A client thread that opens a connection every 50 ms."""
+    """A client thread that opens a connection ``every`` 50 ms.
 
-    def __init__(self, client: Host, vip: Address, port: int = 80) -> None:
+    ``timeout`` is in seconds, as is ``slowest``, the longest time until a response. ``latest`` is the time of the last response.
+    """
+
+    def __init__(
+        self,
+        client: Host,
+        vip: Address,
+        port: int = 80,
+        *,
+        path: str = "/",
+        timeout: float = 5.0,
+        every: float = 0.05,
+    ) -> None:
         self.answered = 0
+        self.slowest = 0.0
+        self.latest = time.monotonic()
         self.failures: list[str] = []
         self._client = client
         self._vip = vip
         self._port = port
+        self._path = path
+        self._timeout = timeout
+        self._every = every
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -27,12 +46,15 @@ class RequestLoop:
         return self.answered > than or bool(self.failures)
 
     def _run(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(self._every):
+            start = time.monotonic()
             try:
-                self._client.get(self._vip, self._port, timeout=5)
+                self._client.get(self._vip, self._port, path=self._path, timeout=self._timeout)
                 self.answered += 1
+                self.latest = time.monotonic()
+                self.slowest = max(self.slowest, self.latest - start)
             except OSError as error:
-                self.failures.append(repr(error))
+                self.failures.append(f"{time.strftime('%H:%M:%S')} {error!r}")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -57,3 +79,28 @@ class OpenConnection:
             self._socket.sendall(b"\r\n")
             with self._socket.makefile("rb") as stream:
                 return stream.read().rpartition(b"\r\n\r\n")[2].decode()
+
+
+class EventStream:
+    """A connection that receives lines until its end, in a thread."""
+
+    def __init__(self, client: Host, vip: Address, port: int = 80, *, path: str = "/stream") -> None:
+        self.lines = 0
+        self.latest = time.monotonic()
+        with client.entered():
+            self._socket = socket.create_connection((str(vip), port), 30)
+        self._socket.settimeout(None)
+        self._socket.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        client.stack.callback(self.close)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _run(self) -> None:
+        with suppress(OSError, ValueError), self._socket.makefile("rb") as stream:
+            for _ in stream:
+                self.lines += 1
+                self.latest = time.monotonic()

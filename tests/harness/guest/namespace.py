@@ -27,6 +27,11 @@ def available() -> bool:
     )
 
 
+def present() -> int:
+    """Return a descriptor of the namespace of the current thread."""
+    return os.open(_MINE, os.O_RDONLY)
+
+
 def create() -> int:
     """Return a descriptor of a new namespace, which exists while a reference to it exists."""
     home = os.open(_MINE, os.O_RDONLY)

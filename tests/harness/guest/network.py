@@ -79,13 +79,13 @@ class Host:
         self.stack.callback(server.stop)
         return server
 
-    def get(self, address: Address, port: int = 80, *, timeout: float = 5.0) -> str:
+    def get(self, address: Address, port: int = 80, *, path: str = "/", timeout: float = 5.0) -> str:
         """Send a request on a new connection and return the response. Raises OSError."""
         connection = HTTPConnection(str(address), port, timeout=timeout)
         with self.entered():
             connection.connect()
         try:
-            connection.request("GET", "/")
+            connection.request("GET", path)
             return connection.getresponse().read().decode()
         finally:
             connection.close()
@@ -108,15 +108,23 @@ class LVSNetwork:
         host.ip("link set lo up", "link set eth0 up", f"addr add {host.address}/24 dev eth0")
         return host
 
+    def cable(self, host: Host, *, up: bool) -> None:
+        """Plug or unplug the cable of a host at the switch."""
+        self.switch.ip(f"link set {_port(host)} {'up' if up else 'down'}")
+
 
 @contextmanager
-def lab(servers: int = 2) -> Iterator[LVSNetwork]:
-    """Create the network; needs root, veth, bridge and the tunnel modules."""
+def lab(servers: int = 2, *, here: bool = False) -> Iterator[LVSNetwork]:
+    """Create the network; needs root, veth, bridge and the tunnel modules.
+
+    With ``here`` the present namespace is the director's.
+    """
     subprocess.run(["modprobe", "-a", "ipip", "ip6_tunnel", "sit"], check=True)
     with ExitStack() as stack:
         switch = _host(stack, "switch", 254)
         switch.ip("link add br0 type bridge", "link set br0 up")
-        director, client = _host(stack, "director", 1), _host(stack, "client", 2)
+        director = _host(stack, "director", 1, namespace.present() if here else None)
+        client = _host(stack, "client", 2)
         made = LVSNetwork(
             client, director, tuple(_host(stack, f"server{n}", 10 + n) for n in range(1, servers + 1)), switch
         )
@@ -126,15 +134,21 @@ def lab(servers: int = 2) -> Iterator[LVSNetwork]:
         yield made
 
 
-def _host(stack: ExitStack, name: str, number: int) -> Host:
-    descriptor = namespace.create()
+def _host(stack: ExitStack, name: str, number: int, descriptor: int | None = None) -> Host:
+    if descriptor is None:
+        descriptor = namespace.create()
     stack.callback(os.close, descriptor)
     address6 = _NET6 + int(str(number), 16)  # the digits of the IPv4 address
     return Host(name, _NET + number, address6, descriptor, stack)
 
 
+def _port(host: Host) -> str:
+    """Return the port of a host at the switch."""
+    return f"to-{host.name}"
+
+
 def _cable(host: Host) -> list[str]:
-    port = f"to-{host.name}"
+    port = _port(host)
     return [
         f"link add {port} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{host.netns}",
         f"link set {port} master br0",

@@ -118,13 +118,14 @@ def etcd(
     *,
     path: str = "",
     port: int = 0,
+    address: str = "",
     authority: Authority | None = None,
     clients: bool = False,
     options: Sequence[str] = (),
 ) -> Etcd:
     """Return a single etcd, by default Debian's; ``with etcd(...).server`` runs it.
 
-    Its data is in ``directory``. With an ``authority`` it uses TLS, with ``clients`` it requires client certificates.
+    Its data is in ``directory``. It listens on loopback, and on ``address``. With an ``authority`` it uses TLS, with ``clients`` it requires client certificates.
     """
     client, peer = free_ports(2)
     secure: tuple[str, ...] = ()
@@ -141,27 +142,33 @@ def etcd(
         return accepts(port) if clients else made.healthy()
 
     scheme = "https" if authority else "http"
-    server = Server((*own, *_listen(scheme, port), *secure, *options), directory, ready)
+    server = Server((*own, *_listen(scheme, port, address), *secure, *options), directory, ready)
     made = Etcd(server, port, "one", authority)
     return made
 
 
 class Cluster:
-    """Three members on loopback, with relays between them: ``with Cluster(directory) as cluster``."""
+    """Three members on loopback, with relays between them: ``with Cluster(directory) as cluster``.
 
-    def __init__(self, directory: Path, *, path: str = "", options: Sequence[str] = ()) -> None:
-        ports = free_ports(6)
+    They listen on ``address``, too; the first one at ``port``, the others at free ports.
+    """
+
+    def __init__(
+        self, directory: Path, *, path: str = "", port: int = 0, address: str = "", options: Sequence[str] = ()
+    ) -> None:
+        first, *others = free_ports(6)
+        ports = (port or first, *others)
         names = ("a", "b", "c")
         peers = dict(zip(names, ports[3:], strict=True))
         self._relays = {name: Relay(port) for name, port in peers.items()}
         whole = ",".join(f"{name}=http://127.0.0.1:{relay.port}" for name, relay in self._relays.items())
         self.members: list[Etcd] = []
-        for name, port in zip(names, ports, strict=False):
+        for name, client in zip(names, ports, strict=False):
             home = directory / name
             home.mkdir()
             command = _command(path or debian(), home, whole, name, peers[name], advertised=self._relays[name].port)
-            server = Server((*command, *_listen("http", port), *options), home, partial(accepts, port))
-            self.members.append(Etcd(server, port, name))
+            server = Server((*command, *_listen("http", client, address), *options), home, partial(accepts, client))
+            self.members.append(Etcd(server, client, name))
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -201,6 +208,11 @@ class Cluster:
             else:
                 relay.loses = lambda head: sender in head
 
+    def join(self) -> None:
+        """End all isolations."""
+        for relay in self._relays.values():
+            relay.behave()
+
     def leader(self) -> Etcd:
         """Return the leader."""
         status = {member.name: member.v3("maintenance/status") for member in self.members}
@@ -223,6 +235,6 @@ def _command(path: str, directory: Path, cluster: str, name: str, peer: int, *, 
     )
 
 
-def _listen(scheme: str, port: int) -> Sequence[str]:
-    both = f"{scheme}://127.0.0.1:{port},{scheme}://[::1]:{port}"
-    return f"--listen-client-urls={both}", f"--advertise-client-urls={scheme}://localhost:{port}"
+def _listen(scheme: str, port: int, address: str) -> Sequence[str]:
+    urls = ",".join(f"{scheme}://{each}:{port}" for each in ("127.0.0.1", "[::1]", address) if each)
+    return f"--listen-client-urls={urls}", f"--advertise-client-urls={scheme}://localhost:{port}"

@@ -12,6 +12,7 @@ CONFIG = """
 server:
     port: {port}
     access-control: ::1/128 allow
+    access-control: 10.0.0.0/8 allow
     chroot: ""
     username: ""
     pidfile: ""
@@ -40,9 +41,14 @@ def unbound_with(
     directory: Path, port: int, records: Sequence[str], addresses: Sequence[str], ready: Callable[[], bool]
 ) -> Server:
     """Return an unbound with these records at these addresses."""
+    return Server(command(directory, port, records, addresses), directory, ready)
+
+
+def command(directory: Path, port: int, records: Sequence[str], addresses: Sequence[str]) -> Sequence[str]:
+    """Write the configuration of an unbound with these records at these addresses; return its command."""
     path = program("unbound", "unbound")
     lines = [f"    interface: {address}" for address in addresses]
     lines += [f'    local-data: "{record}"' for record in records]
     config = directory / "unbound.conf"
     config.write_text(CONFIG.format(port=port, directory=directory, lines="\n".join(lines)))
-    return Server((path, "-d", "-c", str(config)), directory, ready)
+    return path, "-d", "-c", str(config)
