@@ -11,7 +11,7 @@ from io import StringIO
 from pybal.client.arguments import COMMANDS, read_arguments
 from tests.docs.page import ROOT, Block
 
-_TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
+_TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 _NAMES = {command.name for command in COMMANDS}
 
 

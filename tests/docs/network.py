@@ -43,7 +43,6 @@ _UNSHARE = (
     "KILL",
     "unshare",
     "--mount",
-    "--net",
     "--uts",
     "--pid",
     "--fork",
@@ -70,16 +69,20 @@ link set to-{name} up
 
 
 class Machine:
-    """A host of the network: a process in its own namespaces, whose end ends all others in them."""
+    """A host of the network: a process in its own namespaces, whose end ends all others in them.
 
-    def __init__(self, stack: ExitStack, name: str) -> None:
-        outer = stack.enter_context(subprocess.Popen([*_UNSHARE, "bash", "-c", _FIRST_PROCESS]))
+    ``hosts`` is its /etc/hosts. Without ``net`` it is in the present network namespace.
+    """
+
+    def __init__(self, stack: ExitStack, name: str, hosts: str = _HOSTS, *, net: bool = True) -> None:
+        unshare = [*_UNSHARE, *(["--net"] if net else [])]
+        outer = stack.enter_context(subprocess.Popen([*unshare, "bash", "-c", _FIRST_PROCESS]))
         stack.callback(outer.kill)
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
         wait_for(children.read_text, lambda: f"{name}: no process")
         self.process = children.read_text().strip()
         wait_for(lambda: Path(f"/proc/{self.process}/comm").read_text() == "bash\n", lambda: f"{name}: not ready")
-        self.shell(_SETUP.format(name=name) + writing("/etc/hosts", _HOSTS))
+        self.shell(_SETUP.format(name=name) + writing("/etc/hosts", hosts))
 
     def run(self, command: str) -> Result:
         return self._inside(f"cd || exit\n{command}")

@@ -2,7 +2,8 @@
 
 A page is Markdown for GitHub and for the site. Comments of HTML carry what a reader does not need:
 
-    ``<!-- place: network -->``      the place in which the blocks of the page are run, see :mod:`tests.docs.places`
+    ``<!-- place: network -->``      the place in which the blocks of the page are run, see :mod:`tests.docs.places`;
+                                 ``incident``: each section is run by the replay of the incident in tests/incidents
     ``<!-- run`` … ``-->``           a transcript that is run and not shown
 """
 

@@ -25,7 +25,7 @@ PATIENCE = 120.0
 
 #: Commands that change nothing are repeated until their output is as expected.
 _READING = re.compile(
-    r"(?:on \w+ |for .*; do on \w+ )?(?:pybal (status|pools|explain|alerts|history|preflight|plan|diff|doctor|check-config)\b"
+    r"(?:on \w+ |for .*; do on \w+ )?(?:pybal (status|pools|explain|alerts|history|preflight|plan|diff|doctor|check-config|replay(?! --mask))\b"
     r"|(check_pybal|curl|cat|ls|ping|ipvsadm -(L|S)|ip (-\S+ )*(a|addr|r|route)\b|birdc show|vtysh -c .show|journalctl|systemctl is-active)\b)"
 )
 _TITLE = re.compile(r"(?:(?P<host>\w+):)?(?P<path>/.*)")

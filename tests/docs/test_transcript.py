@@ -29,6 +29,7 @@ def test_transcript_without_a_prompt_is_refused_with_its_line() -> None:
         ("a.b\n", "a.b"),
         ("a\n", "a   \n"),
         ("process ..., up 5 s\n", "process 16, up 2 min\n"),
+        ("pybal 2.0.0, process ..., up 5 s\n", "pybal 2.10.1, process 16, up 2 min\n"),
         ("age 1.5 s\n", "age 300 ms\n"),
         ("success 2026-11-29T22:03:29.771Z\n", "success 2027-01-01T00:00:00Z\n"),
         ("A  B     C\n", "A     B  C\n"),

@@ -14,7 +14,8 @@ from itertools import chain, zip_longest
 _PROMPT = re.compile(r"(?:(?:\w+@)?(?P<host>[a-z]\w*)(?::~)?)?[$#] (?P<command>.*)")
 _DURATION = r"\d+(?:\.\d+)? (?:ms|s|min|h|d)\b"
 _TIME = r"\d{4}-\d\d-\d\dT[\d:.]+Z"
-_VARIABLE = re.compile(rf"(\.\.\.|{_TIME}|{_DURATION}| {{2,}})")
+_VERSION = r"\d+\.\d+\.\d+"
+_VARIABLE = re.compile(rf"(\.\.\.|{_TIME}|{_VERSION}(?=, process)|{_DURATION}| {{2,}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def matches(expected: str, actual: str) -> bool:
     """Return whether an output is as expected.
 
     Three dots stand for any text, and alone in a line for any lines. All durations, such as ``12 s``, are equal, and so are
-    all times, such as ``2026-11-29T22:03:29.771Z``, and gaps of two or more blanks.
+    all times, such as ``2026-11-29T22:03:29.771Z``, the versions of ``pybal status``, and gaps of two or more blanks.
     """
     pattern = "".join(map(_pattern, expected.splitlines()))
     return re.fullmatch(pattern, "".join(f"{line.rstrip()}\n" for line in actual.splitlines())) is not None
@@ -74,4 +75,4 @@ def _any_text(variable: str) -> str:
         return ".*"
     if variable.isspace():
         return " {2,}"
-    return _TIME if variable.endswith("Z") else _DURATION
+    return next(form for form in (_TIME, _VERSION, _DURATION) if re.match(form, variable))
