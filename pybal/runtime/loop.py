@@ -10,6 +10,7 @@ The measure costs one reading of the clock per callback, and one of the CPU time
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections import deque
@@ -17,9 +18,9 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from twisted.internet import tcp, unix
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
-from twisted.internet.tcp import Connector
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.log import callWithLogger
@@ -32,6 +33,9 @@ from pybal.runtime.lane import Lane
 BUDGET = 0.02
 """Seconds after which due calls let descriptors in, and descriptors due calls."""
 
+ACCEPTS = 16
+"""Most connections that a listening socket accepts in one callback; the others wait for the next."""
+
 _NOTED = BOUNDS[0]
 _LONGEST = 86400.0
 """Seconds to wait at most; epoll counts milliseconds in 31 bits."""
@@ -39,7 +43,7 @@ _REFRESH = 0.005
 """Seconds after which the CPU time is read again: a long callback is not charged for earlier ones."""
 
 
-class _Connector(Connector):
+class _Connector(tcp.Connector):
     """Connects once, and forgets its factory and connection at the end.
 
     Those of Twisted keep each other, and such a cycle may stay for hours (:mod:`pybal.runtime.heap`).
@@ -54,6 +58,27 @@ class _Connector(Connector):
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)
         del self.factory, self.transport
+
+
+class _FewAccepts:
+    """A listening socket that accepts :data:`ACCEPTS` connections in one callback.
+
+    Those of Twisted accept 100, and 20 more after each callback that accepted all it could.
+    """
+
+    numberAccepts: int  # noqa: N815  # Twisted's name
+
+    def doRead(self) -> None:  # noqa: N802  # likewise
+        self.numberAccepts = min(self.numberAccepts, ACCEPTS)
+        super().doRead()  # type: ignore[misc]  # of Twisted's port
+
+
+class TCPPort(_FewAccepts, tcp.Port):
+    """A listening TCP socket; records of held callbacks show this name."""
+
+
+class UNIXPort(_FewAccepts, unix.Port):
+    """A listening UNIX socket, likewise."""
 
 
 class Loop(EPollReactor):
@@ -86,10 +111,30 @@ class Loop(EPollReactor):
         factory: Any,
         timeout: float = 30.0,
         bindAddress: Any = None,
-    ) -> Connector:
+    ) -> tcp.Connector:
         connector = _Connector(host, port, factory, timeout, bindAddress, self)
         connector.connect()
         return connector
+
+    @override
+    def listenUNIX(
+        self,
+        address: str,
+        factory: Any,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: bool = False,
+    ) -> unix.Port:
+        port = UNIXPort(os.fsencode(address), factory, backlog, mode, self, wantPID)
+        port.startListening()  # type: ignore[no-untyped-call]  # Twisted's
+        return port
+
+    @override
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> tcp.Port:
+        descriptor, family = fileDescriptor, addressFamily
+        port: tcp.Port = TCPPort._fromListeningDescriptor(self, descriptor, family, factory)  # type: ignore[no-untyped-call]  # noqa: SLF001  # as Twisted
+        port.startListening()
+        return port
 
     @override
     def runUntilCurrent(self) -> None:

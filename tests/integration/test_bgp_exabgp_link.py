@@ -29,7 +29,7 @@ def connected(directory: Path, act: Callable[[Link, socket.socket], None]) -> No
 
     path = directory / "relay.sock"
     factory = LinkFactory(lambda process: process == os.getpid(), prepare, loop)
-    port = loop.listenUNIX(str(path), factory)  # type: ignore[no-untyped-call]  # Twisted's
+    port = loop.listenUNIX(str(path), factory)
     with socket.socket(socket.AF_UNIX) as relay:
         relay.connect(str(path))
         limit = loop.callLater(PATIENCE, loop.crash)

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.interfaces import IListeningPort, IReadDescriptor
+from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.runtime.loop import BUDGET, Loop
+from pybal.runtime.loop import ACCEPTS, BUDGET, Loop
 from tests.harness.daemon_process import PATIENCE
 from tests.harness.stepped_reactor import close
 
@@ -267,6 +272,49 @@ def test_event_of_a_closed_reader_does_not_reach_its_successor(loop: Loop) -> No
     run(loop)
     assert served[:2] == ["old", "replaced"]
     assert served.count("old") == 1
+
+
+def listen_to_unix(loop: Loop, directory: Path, factory: Factory) -> tuple[IListeningPort, str]:
+    path = str(directory / "socket")
+    return loop.listenUNIX(path, factory, 1024), path
+
+
+def listen_to_adopted(loop: Loop, directory: Path, factory: Factory) -> tuple[IListeningPort, tuple[str, int]]:
+    del directory
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
+        server.setblocking(False)
+        return loop.adoptStreamPort(server.fileno(), server.family, factory), server.getsockname()
+
+
+@pytest.mark.parametrize("listen", [listen_to_unix, listen_to_adopted])
+def test_listening_socket_accepts_few_connections_in_one_callback(
+    loop: Loop,
+    tmp_path: Path,
+    listen: Callable[[Loop, Path, Factory], tuple[IListeningPort, Any]],
+) -> None:
+    accepted: list[int] = []
+
+    def accept(_: object) -> Protocol:
+        accepted.append(loop.held.turns)  # the same within one callback
+        if len(accepted) == len(clients):
+            loop.crash()
+        return Protocol()
+
+    factory = Factory()
+    factory.buildProtocol = accept  # type: ignore[assignment,method-assign]
+    port, address = listen(loop, tmp_path, factory)
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET))
+            for _ in range(400)
+        ]
+        for client in clients:
+            client.connect(address)
+        run(loop)
+        callbacks = Counter(accepted)
+        assert max(callbacks.values()) <= ACCEPTS
+        assert len(callbacks) >= len(clients) / ACCEPTS
+        port.stopListening()
 
 
 def test_cancelled_and_postponed_calls_keep_their_meaning(loop: Loop) -> None:
