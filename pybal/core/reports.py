@@ -108,7 +108,7 @@ class Burst:
         if new is old:
             return False
         self.serving += new.serving - old.serving
-        self._place(new)
+        self._place(host, new, own=True)
         if self._failures is not None:
             self._failures.update(old, new, monitor)
             for suspect, cause in self._failures.newly_suspect(monitor):
@@ -119,7 +119,7 @@ class Burst:
         """Let the forced servers leave."""
         for part in parts(list(self._forced)):
             for host in part:
-                self._place(self._now.get(host) or self._before[host])
+                self._place(host, self._now.get(host) or self._before[host])
             yield
 
     def placements(self) -> Iterator[tuple[str, Placement]]:
@@ -147,18 +147,22 @@ class Burst:
 
     def _suspect(self, host: str, failure: tuple[str, str]) -> None:
         server = self._now.get(host) or self._before[host]
-        self._place(replace(server, suspect_failures=server.suspect_failures | {failure}))
+        self._place(host, replace(server, suspect_failures=server.suspect_failures | {failure}), own=True)
 
-    def _place(self, server: Server) -> None:
+    def _place(self, host: str, server: Server, *, own: bool = False) -> None:
+        """Put a server in its place; one that is new, and so far only our ``own``, is not copied."""
         placement = placed(server, optimistic=self._optimistic, lacking=self.serving < self._floor)
         if placement is not server.placement:
-            self.moved.setdefault(server.host, server.placement)
-            server = server.placed(placement)
-        self._now[server.host] = server
+            self.moved.setdefault(host, server.placement)
+            if own:  # a copy would take as long as the report itself
+                object.__setattr__(server, "placement", placement)
+            else:
+                server = server.placed(placement)
+        self._now[host] = server
         if placement is Placement.FORCED:
-            self._forced.add(server.host)
+            self._forced.add(host)
         else:
-            self._forced.discard(server.host)
+            self._forced.discard(host)
 
 
 def _forced(server: Server) -> bool:

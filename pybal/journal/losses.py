@@ -371,7 +371,11 @@ class Losses:
         self._n = n
 
     def _of(self, service: object) -> ServiceLosses:
-        return self.services.setdefault(str(service), ServiceLosses())
+        name = str(service)
+        found = self.services.get(name)
+        if found is None:
+            found = self.services[name] = ServiceLosses()
+        return found
 
     def worst(self) -> Sequence[tuple[str, Loss]]:
         """Return all losses with their services, those with the smallest serving share first."""

@@ -136,12 +136,12 @@ def report_of(value: Sequence[Any]) -> Report:
 
 def report_values(value: Sequence[Any]) -> tuple[str, str, Report, Address | None]:
     """Return the host, the monitor, the report and the address of a value."""
-    host, monitor, where, *rest = value
-    match rest:  # most reports
-        case [at]:
-            report = Report(True, "", at)
-        case _:
-            report = report_of(rest)
+    if len(value) == 4:  # noqa: PLR2004  # most reports
+        host, monitor, where, at = value
+        report = Report(True, "", at)
+    else:
+        host, monitor, where, *rest = value
+        report = report_of(rest)
     return host, monitor, report, None if where is None else _ADDRESSES.get(where) or address_of(where)
 
 

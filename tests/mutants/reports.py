@@ -76,10 +76,10 @@ MUTANTS = (
         "self.serving + reports >= floor",
         "self.serving + reports > floor",
     ),
-    Mutant("servers forced within the burst stay", "            self._forced.add(server.host)\n", "            pass\n"),
+    Mutant("servers forced within the burst stay", "            self._forced.add(host)\n", "            pass\n"),
     Mutant(
         "servers that are forced no more leave again",
-        "            self._forced.discard(server.host)\n",
+        "            self._forced.discard(host)\n",
         "            pass\n",
         survives="a server is placed by its state, so placing it again changes nothing",
     ),
