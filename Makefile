@@ -8,6 +8,8 @@ RELEASE := .venv-release
 UPGRADE ?= --upgrade
 # Tests mostly wait. Two workers wait for the guests at first, which take longest.
 WORKERS ?= 5
+# Those of make quick compute; each further worker would only collect them again.
+CORES := $(shell nproc)
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: reference docs demo deb test test-package proof chaos fuzz quick lint mutants bench setup packages compiled clean
@@ -88,7 +90,7 @@ fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGET)
 
 quick: setup lint
-	$(PYTEST) --hypothesis-profile=quick tests/unit tests/property
+	$(PYTEST) --numprocesses $(CORES) --hypothesis-profile=quick tests/unit tests/property
 
 lint: setup
 	$(BIN)/ruff format --check

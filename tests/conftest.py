@@ -25,7 +25,7 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
     print_blob=True,
 )
-settings.register_profile("quick", settings.get_profile("pybal"), max_examples=20)  # make quick
+settings.register_profile("quick", settings.get_profile("pybal"), max_examples=20, stateful_step_count=25)  # make quick
 settings.load_profile("pybal")
 
 

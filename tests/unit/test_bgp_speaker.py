@@ -853,11 +853,11 @@ def test_foreign_listening_address_is_refused_before_reconfigure(harness: Speake
 
 
 def test_flood_of_lines_from_exabgp_is_sliced_and_misses_no_deadline(harness: SpeakerHarness) -> None:
-    started(harness).exabgp.send_line(b"nonsense\n" * 100_000)
+    started(harness).exabgp.send_line(b"nonsense\n" * 20_000)
     unrecognised = "[bgp] INFO: unrecognised line from exabgp: b'nonsense'"
     assert harness.log.count(unrecognised) == 100
     harness.run(10.0)
-    assert harness.log.count(unrecognised) == 100_000
+    assert harness.log.count(unrecognised) == 20_000
     assert len(harness.children) == 1
     assert not harness.exabgp.killed
 

@@ -41,7 +41,7 @@ def imported(*folders: str) -> AbstractSet[str]:
 
 def of(file: Path) -> Iterator[str]:
     """Yield the foreign modules that a file imports."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in statements(ast.parse(file.read_text()).body):
         modules: list[str] = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -51,6 +51,14 @@ def of(file: Path) -> Iterator[str]:
             top = module.partition(".")[0]
             if top not in sys.stdlib_module_names and top not in OURS | WITHOUT_FILES:
                 yield module
+
+
+def statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """Yield the statements of a body and of their blocks, not the expressions: most of a tree."""
+    for node in body:
+        yield node
+        for blocks in ("body", "handlers", "orelse", "finalbody", "cases"):
+            yield from statements(getattr(node, blocks, ()))
 
 
 @cache

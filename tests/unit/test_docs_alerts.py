@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-ROOT = Path(__file__).parents[2]
+from tests.harness.syntax import ROOT, modules, nodes_of
+
 ALERTS = ROOT / "docs/alerts.md"
 
 
-def calls() -> Iterator[tuple[str, ast.Call]]:
-    """Yield the name of the called function and the call, for each call in pybal/."""
-    for path in sorted((ROOT / "pybal").rglob("*.py")):
+def calls() -> Iterator[tuple[str, Sequence[ast.expr], ast.Call]]:
+    """Yield the name of the function, the positional arguments and the call, for each call in pybal/."""
+    for file in modules().values():
         constants: dict[str, str] = {}
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
+        for node in nodes_of(file):
             match node:
                 case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(value))):
                     constants[name] = value
-        for node in ast.walk(tree):
+        for node in nodes_of(file):
             if isinstance(node, ast.Call):
-                node.args = [
+                args = [
                     ast.Constant(constants[arg.id]) if isinstance(arg, ast.Name) and arg.id in constants else arg
                     for arg in node.args
                 ]
-                yield getattr(node.func, "id", getattr(node.func, "attr", "")), node
+                yield getattr(node.func, "id", getattr(node.func, "attr", "")), args, node
 
 
 def kinds() -> Iterator[str]:
-    for name, call in calls():
-        match name, call.args:
+    for name, args, call in calls():
+        match name, args:
             case "Alert", [_, ast.Constant(str(kind)), *_]:
                 yield kind
             case "alert", [ast.Constant(str(kind)), *_]:
@@ -42,8 +41,8 @@ def kinds() -> Iterator[str]:
 
 
 def activities() -> Iterator[str]:
-    for name, call in calls():
-        match name, call.args:
+    for name, args, _ in calls():
+        match name, args:
             case (("Activity" | "Throttle"), [ast.Constant(str(activity)), *_]):
                 yield activity
             case (("Activity" | "Throttle"), [ast.JoinedStr(parts), *_]):

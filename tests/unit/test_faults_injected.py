@@ -66,6 +66,7 @@ from tests.harness.fake_exabgp import FakeChild, SpeakerHarness
 from tests.harness.fake_workers import FakeWorkers
 from tests.harness.snapshots import status
 from tests.harness.status_client import Client, factory
+from tests.harness.syntax import modules, nodes_of
 
 T = TypeVar("T")
 WEB = Service("web", IPProtocol.TCP, ip_address("10.2.1.1"), 80, "wrr")
@@ -675,10 +676,9 @@ class Places(ast.NodeVisitor):
 def places() -> set[str]:
     """Return all places of the code."""
     found: set[str] = set()
-    root = Path(__file__).parents[2] / "pybal"
-    for file in root.rglob("*.py"):
-        visitor = Places(".".join(file.relative_to(root).with_suffix("").parts))
-        visitor.visit(ast.parse(file.read_text()))
+    for module, file in modules().items():
+        visitor = Places(module.removeprefix("pybal."))
+        visitor.visit(nodes_of(file)[0])
         found |= visitor.found
     return found
 

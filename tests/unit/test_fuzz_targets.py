@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.all_targets import all_targets, one_target
+from tests.harness.syntax import ROOT, modules, nodes_of
 
-ROOT = Path(__file__).parents[2]
 PARSING = frozenset((
     "a2b_base64", "b64decode", "decode", "from_bytes", "fromhex", "fromisoformat", "ip_address", "ip_network", "isdecimal", "isdigit",
     "literal_eval", "load_der_x509_certificate", "loads", "read_bytes", "read_text", "recv", "splitlines", "unpack", "unpack_from",
@@ -68,7 +68,7 @@ WITHOUT_TARGET = {
 
 def called(path: Path) -> set[str]:
     """Return the names of the functions and methods that a module calls."""
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    calls = [node.func for node in nodes_of(path) if isinstance(node, ast.Call)]
     return {
         each.attr if isinstance(each, ast.Attribute) else each.id
         for each in calls
@@ -78,8 +78,7 @@ def called(path: Path) -> set[str]:
 
 def parsing() -> set[str]:
     """Return the modules that call one of the functions of :data:`PARSING`."""
-    files = sorted((ROOT / "pybal").rglob("*.py"))
-    return {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files if called(file) & PARSING}
+    return {module for module, file in modules().items() if called(file) & PARSING}
 
 
 def fuzzed() -> set[str]:
