@@ -159,12 +159,14 @@ class ControlConnection(Protocol):
         self._resume()
 
     def _resume(self) -> None:
-        """Read the next request, or the rest of it, if no command is running."""
+        """Run the next request, or read the rest of it, if no command is running."""
         if self._busy or self._congested or self._caller is None:
             return
-        self._transport.resumeProducing()
-        if self._received:
+        if b"\n" in self._received:
+            # The rest waits in the kernel: a client may send much faster than its commands run.
             self._factory.clock.callLater(0, self._next)
+        else:
+            self._transport.resumeProducing()
 
     def _end(self, why: str) -> None:
         """Send the reason and close the connection."""

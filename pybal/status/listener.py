@@ -207,11 +207,12 @@ class _Channel(HTTPChannel):
         if self._closing:
             return
         if self.waits or self.body is not None:
-            super().dataReceived(data)  # which stores it, and stops reading above a limit
-            return
-        if not self._received:
-            self.factory.requests.add(self._parse)
-        self._received += data
+            super().dataReceived(data)  # which stores it
+        else:
+            if not self._received:
+                self.factory.requests.add(self._parse)
+            self._received += data
+        self._pause_if_ahead()
 
     def _parse(self) -> None:
         data, self._received = self._received, b""
@@ -220,7 +221,18 @@ class _Channel(HTTPChannel):
         if self._idle:
             self._idle = False
             self.setTimeout(HEAD_TIMEOUT)
+        if not self._congested:
+            self._networkProducer.resumeProducing()
         super().dataReceived(data)
+        self._pause_if_ahead()
+
+    def _pause_if_ahead(self) -> None:
+        """Stop reading while much data waits; the next request, or the end of this one, resumes it.
+
+        twisted.web does so only for data that arrives during a request, and not while the client leaves a response unread.
+        """
+        if len(self._received) + sum(map(len, self._dataBuffer)) > _BUFFER:
+            self._networkProducer.pauseProducing()
 
     def wait(self, answer: Callable[[], object]) -> None:
         """Make a response in the turn of this connection, after the client has read the previous one."""

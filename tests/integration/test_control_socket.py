@@ -139,6 +139,25 @@ def test_pipelined_requests_are_answered_one_by_one(path: Path) -> None:
     assert serve(path, client) == 5000
 
 
+def test_client_that_sends_faster_than_its_commands_run_has_to_wait(path: Path) -> None:
+    requests = STATUS * 1000
+
+    def client() -> int:
+        sent = 0
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rb") as stream:
+            connection.connect(str(path))
+            for _ in range(200):
+                connection.setblocking(False)
+                with suppress(BlockingIOError):
+                    while True:
+                        sent += connection.send(requests)
+                connection.settimeout(20)
+                assert read_reply(stream.readline()).exit == 0
+        return sent
+
+    assert serve(path, client) < 2_000_000
+
+
 def test_garbage_is_refused_with_a_reason(path: Path) -> None:
     assert read_reply(serve(path, lambda: exchange(path, b"\x00\xff\n"))) == CommandReply(
         1, "not a JSON object in UTF-8 on one line"

@@ -279,6 +279,24 @@ def test_pipelined_request_waits_until_the_previous_response_is_read(clock: Turn
     client.hang_up()
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_client_that_sends_faster_than_it_is_served_has_to_wait(clock: TurningClock, reads: bool) -> None:
+    client = Client(factory(clock, FixedRoutes(RouteResponse(b"x")), budget=0.0))
+    request = "GET /a HTTP/1.1\nHost: localhost\n\n"
+    sent = served = 0
+    for turn in range(1000):
+        if client.transport.producerState == "producing":
+            client.begin(request * 300)
+            sent += 300
+        if turn == 2 and not reads:
+            client.protocol.pauseProducing()  # as a full socket does
+        clock.turn()
+        served += client.received().count(b"HTTP/1.1 200")
+    assert served > 300 if reads else served > 0
+    assert sent - served < 2000
+    client.hang_up()
+
+
 def test_requests_of_many_clients_share_a_turn(clock: TurningClock) -> None:
     listener = factory(clock, FixedRoutes(RouteResponse(b"x")), budget=0.0)
     clients = [Client(listener) for _ in range(20)]
