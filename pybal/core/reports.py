@@ -65,15 +65,17 @@ def with_report(server: Server, monitor: str, report: Report) -> Server:
         report = report.after(before)
         if before == report:
             return server
-    failing = (monitor, report.cause) if not report.up else None
     suspect = server.suspect_failures
+    if suspect:
+        failing = (monitor, report.cause) if not report.up else None
+        suspect = frozenset(f for f in suspect if f[0] != monitor or f == failing)
     return Server(  # in half the time of replace()
         server.member,
-        MappingProxyType({**server.reports, monitor: report}),
+        MappingProxyType({monitor: report} if len(server.reports) == 1 else {**server.reports, monitor: report}),
         server.address,
         server.unresolvable,
         server.placement,
-        frozenset(f for f in suspect if f[0] != monitor or f == failing) if suspect else suspect,
+        suspect,
         server.pending_monitors - {monitor} if server.pending_monitors else server.pending_monitors,
         server.move,
     )
