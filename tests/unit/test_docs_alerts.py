@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pybal.journal.recorder import DERIVED
+
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "docs/alerts.md"
 
@@ -58,6 +60,10 @@ def rows(heading: str) -> set[str]:
 
 def test_every_kind_of_alert_is_documented() -> None:
     assert rows("Kinds") == set(kinds())
+
+
+def test_journal_leaves_out_kinds_of_alerts_only() -> None:
+    assert rows("Kinds") >= DERIVED
 
 
 def test_every_kind_of_alert_has_a_cause_and_a_remedy() -> None:
