@@ -269,7 +269,7 @@ COMMANDS: tuple[Command, ...] = (
                 action=_Once,
                 nargs=2,
                 metavar=("TIME", "SERVICE"),
-                help="explain the pool of a service at this time, with the last events before it; a time of day such as 03:00:00Z"
+                help="explain the pool of a service at this time, with its alerts and the last events before it; a time of day such as 03:00:00Z"
                 " will do if the journal has it on one day",
             ),
             _argument(
@@ -277,7 +277,7 @@ COMMANDS: tuple[Command, ...] = (
                 action="append",
                 metavar="SERVICE",
                 default=[],
-                help="list all events of a service with their decisions; may be repeated; with --json one object in each line",
+                help="list all events and alerts of a service with their decisions; may be repeated; with --json one object in each line",
             ),
             _argument(
                 "--set",

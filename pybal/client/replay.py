@@ -30,7 +30,7 @@ from pybal.journal.moment import OutsideError, moment, moment_json, moment_text,
 from pybal.journal.reader import JournalError, Reader, lines_of
 from pybal.journal.replay import Replay
 from pybal.journal.summary import summary_json, summary_text
-from pybal.journal.timeline import Line, line_json, timeline
+from pybal.journal.timeline import Line, Timeline
 from pybal.journal.whatif import Comparison, comparison_json, comparison_text
 from pybal.runtime.clocks import iso
 
@@ -116,8 +116,9 @@ def _on_its_day(text: str, journal: str) -> str:
 
 def _events(options: argparse.Namespace, reader: Reader, fail: Fail) -> int:
     found, waiting = Replay(), list[Line]()
-    for line in timeline(found, reader, options.events):
-        waiting.append(line)
+    timeline = Timeline(found, options.events)
+    for record in reader:
+        waiting += timeline.take(record)
         if found.services.keys() & set(options.events):  # otherwise a misspelt service had the events of the daemon
             _print_lines(waiting, options)
             waiting.clear()
@@ -130,7 +131,7 @@ def _events(options: argparse.Namespace, reader: Reader, fail: Fail) -> int:
 def _print_lines(lines: Iterable[Line], options: argparse.Namespace) -> None:
     for line in lines:
         if options.json:
-            print(json.dumps(line_json(line)))
+            print(json.dumps(line.json()))
         else:
             name = f"{line.service}: " if line.service and len(options.events) > 1 else ""
             _print((f"{line.time} {name}{line.text}",))

@@ -184,7 +184,11 @@ class App:
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
-        self._alert_times = AlertTimes(lambda: alerts_in_parts(self._report.snapshot()), reactor)
+        self._alert_times = AlertTimes(
+            lambda: alerts_in_parts(self._report.snapshot()),
+            reactor,
+            self._journal.see_alerts if self._journal else lambda _alerts, _began: None,
+        )
         self._report = DaemonReport(
             alert_times=self._alert_times,
             state=self._state_files,

@@ -302,7 +302,10 @@ class Controller:
         )
 
     def _failed(self, error: SourceError) -> None:
-        self._log.write(LogLevel.error, f"{error}; {self._list_in_use(error.applied)}")
+        text = f"{error}; {self._list_in_use(error.applied)}"
+        self._log.write(LogLevel.error, text)
+        if self._tape is not None:
+            self._tape.alert(Alert(self.name, "source", text))
 
     def _located(self, found: Mapping[str, Address | None]) -> None:
         usable = dict(found)

@@ -11,7 +11,7 @@ from pybal.config.option import written
 from pybal.core.correlated import correlated_failures
 from pybal.core.events import Adopted, Event, Gathered, Listed, Overdue, Reconfigured, Resolved, Tried
 from pybal.core.events import Reported as SingleReport
-from pybal.core.model import Condition, Health, Member, Placement, Pool, Server, Service, SuspectCheck
+from pybal.core.model import Alert, Condition, Health, Member, Placement, Pool, Server, Service, SuspectCheck
 from pybal.core.policy import arithmetic, floor, serving, total
 from pybal.core.steps import finish
 from pybal.core.text import first_of, numbered
@@ -97,16 +97,16 @@ def placement_changes(applied: Applied) -> Iterator[tuple[str, str, str]]:
             yield host, before, after
 
 
-def suspicion(pool: Pool) -> str:
-    """Return the alert ``suspect-check`` of a pool, empty without correlated failures."""
+def suspect_checks(pool: Pool) -> Iterator[Alert]:
+    """Yield the alerts ``suspect-check`` of a pool, one for each monitor and cause of correlated failures."""
     service = pool.service
     if service.suspect_check is SuspectCheck.OFF:
-        return ""
-    found = finish(correlated_failures(pool.servers, service.interval))
+        return
     held = pool.servers.count(is_held)
     reaction = f"{numbered(held, 'server')} held" if held else "an alert only"
-    texts = "; ".join(map(str, found))
-    return f"{texts} (suspect-check = {service.suspect_check}: {reaction})" if texts else ""
+    for found in finish(correlated_failures(pool.servers, service.interval)):
+        text = f"{found} (suspect-check = {service.suspect_check}: {reaction})"
+        yield Alert(service.name, "suspect-check", text, subject=f"{found.monitor} {found.cause}")
 
 
 def _changes_text(applied: Applied) -> Iterator[str]:

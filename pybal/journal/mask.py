@@ -94,6 +94,7 @@ class Mask:
             "end": lambda record: {"pool": record["pool"]},
             "bgp": self._bgp,
             "decision": self._decision,
+            "alert": self._alert,
             "note": lambda record: {"text": self.text(record["text"])},
             "stop": lambda _record: {},
         }
@@ -144,6 +145,11 @@ class Mask:
     def _reported(self, value: list[Any]) -> list[Any]:
         host, monitor, where, *report = value
         return [self.host(host), monitor, where and self.address(where), *self._report(report)]
+
+    def _alert(self, record: Document) -> dict[str, Any]:
+        kept = {name: record[name] for name in ("kind", "since", "over") if name in record}
+        texts = {name: record[name] and self.text(record[name]) for name in ("subject", "text") if name in record}
+        return {**kept, "service": record["service"] and self.service(record["service"]), **texts}
 
     def _bgp(self, record: Document) -> dict[str, Any]:
         services = [{**each, "service": self.service(each["service"])} for each in record["services"]]

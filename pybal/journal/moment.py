@@ -12,9 +12,10 @@ from pybal.bgp.verdict import Verdict
 from pybal.core.model import Health, Pool, Server
 from pybal.core.text import format_age
 from pybal.core.why import cause
-from pybal.journal.event_text import event_facts, event_text, numbers, settings_text, state_of, suspicion, verdict_text
-from pybal.journal.replay import Applied, Replay
+from pybal.journal.event_text import numbers, settings_text, state_of, verdict_text
+from pybal.journal.replay import PresentAlert, Replay
 from pybal.journal.summary import NO_BGP
+from pybal.journal.timeline import Line, Timeline
 from pybal.journal.values import Document, service_value
 from pybal.runtime.clocks import Clocks
 from pybal.status.explain import Context, enabled_text, pool_text
@@ -28,6 +29,7 @@ class Moment:
     """A pool at a time.
 
     ``pool`` is ``None`` if its state is unknown, ``verdict`` without a decision on its VIP. ``remarks`` are reasons to doubt the state.
+    ``alerts`` are those that do not follow from the servers, ``last`` the last events of the service and of the daemon.
     ``announcements`` is true if the journal has decisions on announcements until then.
     """
 
@@ -35,7 +37,8 @@ class Moment:
     service: str
     pool: Pool | None
     verdict: Verdict | None
-    last: Sequence[Applied]
+    alerts: Sequence[PresentAlert]
+    last: Sequence[Line]
     clocks: Clocks | None
     announcements: bool
     remarks: Sequence[str]
@@ -59,19 +62,17 @@ def moment(replay: Replay, records: Iterable[Document], time: str, service: str)
 
     Raises OutsideError if the journal does not have this time.
     """
-    last = deque[Applied](maxlen=KEPT_EVENTS)
+    events, last = Timeline(replay, (service,)), deque[Line](maxlen=KEPT_EVENTS)
     stopped, announcements, remaining = "", False, iter(records)
     later: Document | None = None
     for record in remaining:
         if record.get("time", "") > time:
             later = record
             break
-        applied = replay.take(record)
+        last.extend(events.take(record))
         if "server" not in record:
             stopped = record["time"] if record.get("event") == "stop" else ""
             announcements = announcements or record.get("event") in {"bgp", "decision"}
-        if applied and service in {applied.before.service.name, applied.after.service.name}:
-            last.append(applied)
     if not replay.time or (stopped and later is None and time > stopped):
         begin, end = range_of(remaining if later is None else (later, *remaining))
         whole = f"{replay.began or begin} to {end or replay.time}"
@@ -89,7 +90,8 @@ def moment(replay: Replay, records: Iterable[Document], time: str, service: str)
     pool = replay.pool(service)
     verdict = None if pool is None else replay.verdicts.get(pool.service.vip)
     clocks = Clocks(replay.at, datetime.fromisoformat(replay.time)) if replay.time else None
-    return Moment(time, service, pool, verdict, tuple(last), clocks, announcements, remarks)
+    alerts = () if pool is None else tuple(events.alerts(pool))
+    return Moment(time, service, pool, verdict, alerts, tuple(last), clocks, announcements, remarks)
 
 
 def _seconds(begin: str, end: str) -> float:
@@ -105,8 +107,9 @@ def moment_text(found: Moment) -> Iterator[str]:
         yield "The journal does not have the state of this pool at this time"
     else:
         yield from pool_text(found.pool, Context(found.clocks)).splitlines()
-        if text := suspicion(found.pool):
-            yield f"suspect-check: {text}"
+        for alert in found.alerts:
+            since = f" since {alert.since}" if alert.since else ""
+            yield f"Alert {alert.key.kind}{since}: {alert.text}"
         if found.verdict is not None:
             yield f"BGP: {verdict_text(found.verdict)}"
         elif not found.announcements:
@@ -117,7 +120,7 @@ def moment_text(found: Moment) -> Iterator[str]:
             yield f"  {_server_text(server, found.clocks)}"
     yield "Last events"
     for each in found.last:
-        yield f"  {each.record['time']} {event_text(each)}"
+        yield f"  {each.time} {each.text}"
     if not found.last:
         yield "  none recorded"
 
@@ -148,7 +151,7 @@ def moment_json(found: Moment) -> dict[str, Any]:
         "lines": pool_text(pool, Context(clocks)).splitlines() if pool and clocks else [],
         "pool": numbers(pool) if pool else None,
         "settings": service_value(pool.service) if pool else None,
-        "suspect_check": suspicion(pool) if pool else "",
+        "alerts": [{**each.key._asdict(), "text": each.text, "since": each.since} for each in found.alerts],
         "bgp": found.announcements,
         "announcement": None if found.verdict is None else verdict_text(found.verdict),
         "servers": [
@@ -166,5 +169,5 @@ def moment_json(found: Moment) -> dict[str, Any]:
             }
             for server in (pool.servers.values() if pool else ())
         ],
-        "events": [{"time": each.record["time"], "text": event_text(each), **event_facts(each)} for each in found.last],
+        "events": [each.json() for each in found.last],
     }

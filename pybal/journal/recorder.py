@@ -10,7 +10,7 @@ written make a gap: the journal goes on with a new segment as soon as it can.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,15 @@ from twisted.python.failure import Failure
 from pybal.bgp.announcer import Inputs
 from pybal.bgp.verdict import Decided
 from pybal.core.events import Event
-from pybal.core.model import Alert, Pool
+from pybal.core.model import Alert, AlertKey, Pool
 from pybal.core.policy import serving
 from pybal.core.text import format_age, numbered
 from pybal.journal.codec import size_of
 from pybal.journal.decisions import Decisions
 from pybal.journal.records import (
     Record,
+    alert_end_record,
+    alert_record,
     event_record,
     head,
     header,
@@ -63,6 +65,13 @@ RETRY = 10.0
 """Seconds from a loss of records to the attempt to begin a new segment."""
 SETTLE = 0.5
 """Seconds between looks at whether a new segment is written."""
+DERIVED = frozenset(
+    (
+        *("pooled-down", "no-servers", "down", "too-small", "suspect-check", "disabled", "duplicate"),
+        *("unresolved", "unknown", "dns-move", "not-announced", "flapping", "journal"),
+    )
+)
+"""Kinds of alerts that are not recorded: they follow from other records, or each server may have one."""
 CLOSE_SECONDS = 2.0
 """Time for the last records at the end of the daemon."""
 DISK = "the disk does not respond"
@@ -129,6 +138,8 @@ class Recorder:
         """The last state of each pool, by its number."""
         self._last_number = 0
         self._announcing = Decisions(self.number_of)
+        self._alerts: dict[AlertKey, Alert] = {}
+        """The recorded alerts that are present, since the times of their first records."""
         self._written = self._state = 0
         """Bytes of the present segment, and those of the state at its beginning."""
         self._states = 0
@@ -161,6 +172,24 @@ class Recorder:
     def note(self, text: str) -> None:
         """Record a fact for people."""
         self._put(plain(event="note", text=text))
+
+    def alert(self, alert: Alert) -> None:
+        """Record that an alert begins, or has another text."""
+        known = self._alerts.get(alert.key)
+        if known is None or known.text != alert.text:
+            since = self._clock.seconds() if known is None else known.since
+            self._alerts[alert.key] = replace(alert, since=since)
+            self._put_alert(alert.key)
+
+    def see_alerts(self, alerts: Iterable[Alert], began: float) -> None:
+        """Record which alerts have begun and ended at a look at all of them, which began at a monotonic time."""
+        present = {alert.key: alert for alert in alerts if alert.kind not in DERIVED}
+        for key in [key for key, alert in self._alerts.items() if key not in present and (alert.since or 0.0) < began]:
+            del self._alerts[key]
+            self._put(alert_end_record(key))
+        for key, alert in present.items():
+            if key not in self._alerts:
+                self.alert(alert)
 
     def decided(self, inputs: Inputs, decided: Decided) -> None:
         """Record a decision on the announcements."""
@@ -223,11 +252,17 @@ class Recorder:
             self._gap = replace(self._gap, lost=self._gap.lost + self._new_drops())
         bgp = self._announcing.state()
         lost = {} if self._gap is None else {"lost": {"records": self._gap.lost, "reason": self._gap.reason}}
-        self._put(plain(**self._about, **lost), states=len(self._pools) + (bgp is not None))
+        self._put(plain(**self._about, **lost), states=len(self._pools) + len(self._alerts) + (bgp is not None))
         for number, pool in self._pools.items():
             self._put(pool_in_parts(number, pool), len(pool.servers))
+        for key in self._alerts:
+            self._put_alert(key)
         if bgp is not None:
             self._put(bgp)
+
+    def _put_alert(self, key: AlertKey) -> None:
+        alert = self._alerts[key]
+        self._put(alert_record(alert, self._read().iso_time(alert.since or 0.0)))
 
     def _put(self, record: Record, entries: int = 1, *, at: float | None = None, states: int | None = None) -> None:
         if self._stopped:
@@ -333,6 +368,10 @@ class Tape:
         if self._number is None:
             self._number = self._recorder.number_of(before)
         self._recorder.record(self._number, event, before, after)
+
+    def alert(self, alert: Alert) -> None:
+        """Record an alert of the service."""
+        self._recorder.alert(alert)
 
     def end(self) -> None:
         """Record that the service was removed."""

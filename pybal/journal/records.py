@@ -11,6 +11,7 @@ an event        see :mod:`pybal.journal.codec`; ``pool``, ``service``, and its o
 ``end``         ``pool``: the service was removed
 ``bgp``         see :mod:`pybal.journal.announcements`
 ``decision``    likewise
+``alert``       ``kind``, ``service``, ``subject``; ``text`` and ``since`` (UTC), or ``over``
 ``note``        ``text``: a fact that is no event of the core
 ``stop``        the daemon stopped
 ==============  ==============================================================================
@@ -25,7 +26,7 @@ from typing import Any
 
 from pybal.bgp.verdict import Memory, Verdict
 from pybal.core.events import Event
-from pybal.core.model import Address, Pool
+from pybal.core.model import Address, Alert, AlertKey, Pool
 from pybal.core.steps import parts
 from pybal.journal.announcements import (
     AnnouncementSettings,
@@ -65,6 +66,16 @@ def _head(n: int, at: float, time: str) -> str:
 def plain(**members: Any) -> Record:  # noqa: ANN401  # any JSON
     """Yield a record of these members."""
     yield dumps(members)[1:] + "\n"
+
+
+def alert_record(alert: Alert, since: str) -> Record:
+    """Yield the record of an alert that is present since a time, in UTC."""
+    yield from plain(event="alert", **alert.key._asdict(), text=alert.text, since=since)
+
+
+def alert_end_record(key: AlertKey) -> Record:
+    """Yield the record of the end of an alert."""
+    yield from plain(event="alert", **key._asdict(), over=True)
 
 
 def pool_in_parts(number: int, pool: Pool) -> Record:

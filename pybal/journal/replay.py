@@ -16,7 +16,7 @@ from typing import Any
 
 from pybal.bgp.verdict import Memory, Standing, Verdict, decide
 from pybal.core.events import Event, Gathered, Reconfigured
-from pybal.core.model import Address, Pool, Server, Servers
+from pybal.core.model import Address, AlertKey, Pool, Server, Servers
 from pybal.core.policy import in_steps, open_burst, serving
 from pybal.core.reports import Burst
 from pybal.core.steps import Steps, finish
@@ -105,6 +105,15 @@ class Applied:
     after: Pool
 
 
+@dataclass(frozen=True, slots=True)
+class PresentAlert:
+    """An alert at a moment; ``since`` is the time of its beginning, ``None`` if it is unknown."""
+
+    key: AlertKey
+    text: str
+    since: str | None
+
+
 class Replay:
     """Replays records one by one with :meth:`take` or :meth:`check`; all state is public to read."""
 
@@ -115,6 +124,8 @@ class Replay:
         self.ended: set[int] = set()
         """The pools of removed services."""
         self.verdicts: Mapping[Address, Verdict] = MappingProxyType({})
+        self.alerts: dict[AlertKey, PresentAlert] = {}
+        """The recorded alerts that are present."""
         self.counts = Counts()
         self.gaps: list[Gap] = []
         self.differences: list[Difference] = []
@@ -189,6 +200,8 @@ class Replay:
                 self._announcing.take(record)
             case "decision":
                 self._decision(record)
+            case "alert":
+                self._alert(record)
         return None
 
     def _not_understood(self, record: Document, error: Exception) -> None:
@@ -219,6 +232,7 @@ class Replay:
         self._pools.clear()
         self._bursts.clear()
         self.ended.clear()
+        self.alerts.clear()
         self._state = None
         self._announcing = Announcing()
 
@@ -311,6 +325,13 @@ class Replay:
             self._differ(record, "", f"{vip}: decided {changed.get(vip)}, recorded {recorded.get(vip)}")
         if gone != {address_of(vip) for vip in record.get("gone", ())}:
             self._differ(record, "", "other VIPs have no decision any more")
+
+    def _alert(self, record: Document) -> None:
+        key = AlertKey(record["service"], record["kind"], record["subject"])
+        if record.get("over"):
+            self.alerts.pop(key, None)
+        else:
+            self.alerts[key] = PresentAlert(key, str(record["text"]), str(record["since"]))
 
     def _differ(self, record: Document, service: str, text: str) -> None:
         self.differences.append(Difference(record["n"], record["time"], service, text))

@@ -6,7 +6,7 @@ first asks. An alert is identified by its service, kind and subject, because its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -22,11 +22,18 @@ INTERVAL = 5.0
 class AlertTimes:
     """The times at which the present alerts were first seen.
 
-    ``alerts`` computes all, with ``None`` between two parts.
+    ``alerts`` computes all, with ``None`` between two parts. ``looked`` receives them after each look, with the monotonic time of its
+    beginning.
     """
 
-    def __init__(self, alerts: Callable[[], Iterable[Alert | None]], clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        alerts: Callable[[], Iterable[Alert | None]],
+        clock: IReactorTime,
+        looked: Callable[[Sequence[Alert], float], None] = lambda _alerts, _began: None,
+    ) -> None:
         self._alerts = alerts
+        self._looked = looked
         self._clock = clock
         self._first: dict[AlertKey, float] = {}
         self.revision = 0
@@ -54,13 +61,15 @@ class AlertTimes:
 
     async def _look(self) -> None:
         """Note new alerts, and forget those that are over."""
-        pace = Pace(self._clock)
+        pace, began, present = Pace(self._clock), self._clock.seconds(), list[Alert]()
         over = set(self._first)
         for alert in self._alerts():
             if alert is not None:
+                present.append(alert)
                 self.since(alert.key)
                 over.discard(alert.key)
             await pace.pause()
         for key in over:
             del self._first[key]
         self.revision += len(over)
+        self._looked(present, began)

@@ -98,8 +98,13 @@ MUTANTS = (
     Mutant("lists after the first are not applied", "        self._list_waits = False\n        hosts", "        hosts"),
     Mutant(
         "a failed source is not logged",
-        '        self._log.write(LogLevel.error, f"{error}; {self._list_in_use(error.applied)}")\n',
-        "        pass\n",
+        "        self._log.write(LogLevel.error, text)\n        if self._tape",
+        "        if self._tape",
+    ),
+    Mutant(
+        "a failed source is not in the journal",
+        '            self._tape.alert(Alert(self.name, "source", text))\n',
+        "            pass\n",
     ),
     Mutant(
         "the pool of a list in progress has no members",

@@ -127,6 +127,8 @@ REPLAY_MUTANTS = (
         "",
     ),
     Mutant("bursts outlive a gap", "        self._bursts.clear()\n", ""),
+    Mutant("alerts outlive a run", "        self.alerts.clear()\n", ""),
+    Mutant("an alert has no end", "            self.alerts.pop(key, None)\n", "            pass\n"),
     Mutant(
         "a damaged record keeps the states",
         'not understood ({error!r})")\n        self._forget()\n',

@@ -12,6 +12,7 @@ from tests.mutants import (
     controller,
     correlated,
     counted,
+    goal,
     journal,
     moves,
     policy,
@@ -20,6 +21,7 @@ from tests.mutants import (
     reports,
     safety,
     verdict,
+    writer,
 )
 from tests.mutants.mutant import Mutant
 
@@ -91,6 +93,8 @@ TARGETS = (
         {"unit": ("tests/unit/test_sources_safety.py", "tests/unit/test_sources_pool_source.py")},
     ),
     Target(Path("pybal/ipvs/reconciler.py"), reconciler.MUTANTS, RECONCILER_SUITES),
+    Target(Path("pybal/ipvs/writer.py"), writer.MUTANTS, RECONCILER_SUITES),
+    Target(Path("pybal/ipvs/goal.py"), goal.MUTANTS, RECONCILER_SUITES),
     Target(
         Path("pybal/daemon/controller.py"),
         controller.MUTANTS,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pybal.cli import main
-from pybal.core.events import Gathered, Reconfigured
-from pybal.core.model import Member, SuspectCheck
+from pybal.core.events import Gathered, Reconfigured, Reported
+from pybal.core.model import Alert, Member, Report, SuspectCheck
 from tests.harness.journaled_pool import JournaledPool
-from tests.harness.pool_events import down, listed, moved, off, resolved, service, up
+from tests.harness.pool_events import M, N, down, listed, moved, off, resolved, service, up
 
 LOSS = (
     "  web: 2026-11-30T08:00:01.000Z to the end of the journal (3 s): 3 of 4 servers down (a, b, c), ProxyFetch connect: refused;"
@@ -97,10 +98,20 @@ def test_replay_explains_a_moment_as_json(journal: Path, capsys: pytest.CaptureF
         "down_since": "2026-11-30T08:00:00.000Z",
         "why": "down, but needed to reach the floor: ProxyFetch connect: refused",
     }
-    assert document["events"][-1]["text"] == (
+    checks, alert = document["events"][-2:]
+    assert checks["text"] == (
         "checks: c ProxyFetch down: connect: refused => c pooled -> forced (2 pooled, serving 1 of 4, floor 2, 1 forced)"
     )
-    assert document["events"][-1]["changes"] == [{"host": "c", "before": "pooled", "after": "forced"}]
+    assert checks["changes"] == [{"host": "c", "before": "pooled", "after": "forced"}]
+    assert document["alerts"] == [
+        {
+            "kind": "suspect-check",
+            "service": "web",
+            "subject": "ProxyFetch ",
+            "text": alert["text"].removeprefix("alert suspect-check: "),
+            "since": "2026-11-30T08:00:03.000Z",
+        }
+    ]
     assert document["settings"]["depool_threshold"] == 0.5
 
 
@@ -295,10 +306,160 @@ def test_events_tell_forced_servers_from_pooled_ones(tmp_path: Path, capsys: pyt
     assert "checks: c ProxyFetch up => c forced -> pooled (2 pooled, serving 1 of 4, floor 2, 1 forced)" in printed
     assert "checks: a ProxyFetch up => a not pooled -> pooled; d forced -> not pooled (floor reached)" in printed
     assert (
-        'suspect-check: 4 of 4 servers began to fail ProxyFetch with "connect: refused" within 1 s'
+        'alert suspect-check: 4 of 4 servers began to fail ProxyFetch with "connect: refused" within 1 s'
         " (suspect-check = alert: an alert only)" in printed
     )
-    assert "suspect-check: no correlated failures any more" in printed
+    assert "alert suspect-check ended: ProxyFetch \n" in printed
+
+
+TIME = "2026-11-30T08:00:"
+
+
+def events(recorded: JournaledPool, capsys: pytest.CaptureFixture[str], *more: str) -> list[str]:
+    """Return the events of the service web, their times without the date and the hour."""
+    assert main(["replay", str(recorded.directory), "--events", "web", *more]) == 0
+    return [line.removeprefix(TIME) for line in capsys.readouterr().out.splitlines()]
+
+
+def moment(
+    journal: Path, second: str, capsys: pytest.CaptureFixture[str], *, service: str = "web"
+) -> tuple[list[str], list[str]]:
+    """Return the alerts and the last events of a service at a second."""
+    assert main(["replay", str(journal), "--at", f"{TIME}{second}Z", service]) == 0
+    state, _, last = capsys.readouterr().out.partition("Last events\n")
+    alerts = [line.removeprefix("Alert ") for line in state.splitlines() if line.startswith("Alert ")]
+    return alerts, [line.strip().removeprefix(TIME) for line in last.splitlines()]
+
+
+def suspect(monitor: str, reason: str, servers: int = 4) -> str:
+    """Return the alert about failures of servers of four that began at the same time."""
+    return (
+        f'{servers} of 4 servers began to fail {monitor} with "{reason}" within 1 s'
+        " (suspect-check = alert: an alert only)"
+    )
+
+
+def test_events_name_each_check_that_becomes_suspect_and_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = JournaledPool(tmp_path, monitors=(M, N))
+    recorded.happen(listed("abcd"), resolved("abcd"), *(up(host, each) for host in "abcd" for each in (M, N)))
+    for monitor, text in ((M, "connect: refused"), (N, "closed")):
+        recorded.clock.advance(1.0)
+        failed = Report(False, text, recorded.clock.seconds(), text)
+        recorded.happen(Gathered([Reported(host, monitor, failed) for host in "abcd"]))
+    for monitor in (M, N):
+        recorded.clock.advance(1.0)
+        recorded.happen(Gathered([up(host, monitor) for host in "abcd"]))
+    recorded.stop()
+    assert [line for line in events(recorded, capsys) if "alert" in line] == [
+        f"01.000Z alert suspect-check: {suspect('ProxyFetch', 'connect: refused')}",
+        f"02.000Z alert suspect-check: {suspect('IdleConnection', 'closed')}",
+        "03.000Z alert suspect-check ended: ProxyFetch connect: refused",
+        "04.000Z alert suspect-check ended: IdleConnection closed",
+    ]
+    assert moment(recorded.directory, "03.500", capsys)[0] == [
+        f"suspect-check since {TIME}02.000Z: {suspect('IdleConnection', 'closed')}"
+    ]
+
+
+def test_moment_shows_suspect_check_among_the_last_events(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = suspect("ProxyFetch", "connect: refused", 3)
+    assert moment(journal, "02.500", capsys)[0] == []
+    alerts, last = moment(journal, "03.500", capsys)
+    assert alerts == [f"suspect-check since {TIME}03.000Z: {text}"]
+    assert last[-1] == f"03.000Z alert suspect-check: {text}"
+
+
+def test_moment_shows_starts_and_notes_among_the_last_events(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = JournaledPool(tmp_path)
+    recorded.happen(listed("a"))
+    recorded.recorder.note("No response from any of 12 hosts in 4 services for 3 s")
+    recorded.stop()
+    assert moment(recorded.directory, "00.500", capsys)[1] == [
+        "00.000Z pybal 2.0.0 started",
+        "00.000Z first list of 1 server (0 pooled, serving 0 of 1, floor 1, 0 forced, 1 unknown)",
+        "00.000Z No response from any of 12 hosts in 4 services for 3 s",
+    ]
+
+
+REFUSED = Alert("web", "source", "file:///web: refused an empty server list")
+UNREAD = Alert("web", "source", "file:///web: no such file")
+LOST = Alert("", "bgp", "session down for 1 s", subject="192.0.2.9")
+
+
+def test_events_and_moments_show_the_recorded_alerts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = JournaledPool(tmp_path)
+    recorded.begin()
+    for alert in (REFUSED, UNREAD, UNREAD, LOST, Alert("api", "source", "file:///api: no such file")):
+        recorded.clock.advance(1.0)
+        recorded.recorder.alert(alert)
+    recorded.clock.advance(1.0)
+    recorded.recorder.see_alerts([LOST], recorded.clock.seconds())
+    recorded.stop()
+    assert events(recorded, capsys)[-5:] == [
+        "01.000Z alert source: file:///web: refused an empty server list",
+        "02.000Z alert source: file:///web: no such file",
+        "04.000Z alert bgp: session down for 1 s",
+        "06.000Z alert source ended",
+        "07.000Z pybal stopped",
+    ]
+    present = [
+        f"source since {TIME}01.000Z: file:///web: no such file",
+        f"bgp since {TIME}04.000Z: session down for 1 s",
+    ]
+    assert moment(recorded.directory, "05.500", capsys)[0] == present
+    assert moment(recorded.directory, "06.500", capsys)[0] == present[1:]
+
+
+def test_look_records_alerts_that_no_record_implies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = JournaledPool(tmp_path)
+    recorded.begin()
+    recorded.recorder.see_alerts([Alert("web", "down", "a"), LOST], 0.0)
+    recorded.clock.advance(5.0)
+    recorded.recorder.alert(REFUSED)  # while the look is in progress
+    recorded.recorder.see_alerts([replace(LOST, text="session down for 6 s")], 4.0)
+    recorded.stop()
+    assert [line for line in events(recorded, capsys) if "alert" in line] == [
+        "00.000Z alert bgp: session down for 1 s",
+        "05.000Z alert source: file:///web: refused an empty server list",
+    ]
+
+
+def test_each_segment_has_the_present_alerts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = JournaledPool(tmp_path)
+    recorded.begin()
+    recorded.recorder.alert(REFUSED)
+    recorded.clock.advance(1.0)
+    recorded.recorder.begin_segment()
+    recorded.happen(Gathered([down("a")]))
+    recorded.stop()
+    assert [line for line in events(recorded, capsys) if "alert" in line] == [f"00.000Z alert source: {REFUSED.text}"]
+    first, last = sorted(recorded.directory.iterdir())
+    first.unlink()
+    assert moment(last, "01.500", capsys)[0] == [f"source since {TIME}00.000Z: {REFUSED.text}"]
+
+
+def test_restart_ends_the_recorded_alerts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = JournaledPool(tmp_path), JournaledPool(tmp_path)
+    before.begin()
+    before.recorder.alert(REFUSED)
+    before.stop()
+    after.clock.advance(10.0)
+    after.begin()
+    after.stop()
+    assert moment(after.directory, "00.500", capsys)[0] == [f"source since {TIME}00.000Z: {REFUSED.text}"]
+    assert moment(after.directory, "10.500", capsys)[0] == []
+
+
+def test_events_name_the_removal_of_a_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = JournaledPool(tmp_path)
+    recorded.begin()
+    recorded.tape.end()
+    recorded.stop()
+    assert events(recorded, capsys)[-2:] == ["00.000Z service removed", "01.000Z pybal stopped"]
 
 
 def test_events_name_servers_that_are_held(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

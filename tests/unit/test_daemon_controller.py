@@ -45,6 +45,9 @@ class TapeOfEvents(Tape):
     def record(self, event: Event, before: Pool, after: Pool) -> None:
         self.events.append(f"{type(event).__name__}{' without effect' if after is before else ''}")
 
+    def alert(self, alert: Alert) -> None:
+        self.events.append(f"alert of {alert.service}: {alert.kind}: {alert.text}")
+
     def end(self) -> None:
         self.events.append("end")
 
@@ -443,7 +446,8 @@ def test_failing_source_keeps_the_list_and_raises_an_alert(lines: list[str]) -> 
     assert service.alerts() == [
         Alert("text", "source", "file:///pool: not there; keeping the last good list (2 servers, read 42 s ago)")
     ]
-    assert lines[-1] == "file:///pool: not there; keeping the last good list (2 servers)"
+    logged = "file:///pool: not there; keeping the last good list (2 servers)"
+    assert (lines[-1], service.tape.events[-1]) == (logged, f"alert of text: source: {logged}")
 
 
 def test_alert_about_a_problem_names_the_part_of_the_list_in_use(lines: list[str]) -> None:

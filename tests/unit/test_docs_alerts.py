@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from pybal.journal.recorder import DERIVED
 from tests.harness.syntax import ROOT, modules, nodes_of
 
 ALERTS = ROOT / "docs/alerts.md"
@@ -57,6 +58,10 @@ def rows(heading: str) -> set[str]:
 
 def test_every_kind_of_alert_is_documented() -> None:
     assert rows("Kinds") == set(kinds())
+
+
+def test_journal_leaves_out_kinds_of_alerts_only() -> None:
+    assert rows("Kinds") >= DERIVED
 
 
 def test_every_kind_of_alert_has_a_cause_and_a_remedy() -> None:

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pybal.core.model import Address, Alert, IPProtocol, Service, Severity
+from pybal.core.steps import finish
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.backend import BackendError, MemoryBackend, Reading
 from pybal.ipvs.model import Command, Destination, Failure, Forward, Op, ServiceKey, Table, TableEntry, entry, key_of
@@ -32,6 +33,9 @@ class FailingTable:
         self.batches: list[list[str]] = []
         self.reads = 0
         self.refused: set[Address] = set()
+        """Addresses that are not added."""
+        self.stuck: set[Address] = set()
+        """Addresses that are not deleted."""
         self.broken = ""
         self.breaks_after: int | None = None
         self.closed = False
@@ -60,7 +64,8 @@ class FailingTable:
         for n, op in enumerate(ops):
             if n == self.breaks_after:
                 raise BackendError("IPVS is gone")
-            if op.command is Command.ADD and op.destination and op.destination.address in self.refused:
+            refused = {Command.ADD: self.refused, Command.DELETE: self.stuck}.get(op.command, set())
+            if op.destination and op.destination.address in refused:
                 failures.append(Failure(op, errno.ENOMEM, "Cannot allocate memory"))
             else:
                 failures += self.memory.apply([op])
@@ -203,6 +208,9 @@ def test_amended_goal_changes_the_scheduler(table: FailingTable, clock: Clock, r
     clock.advance(0)
     assert table.batches == [["-E -t 10.2.1.1:80 -s mh", "-e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 3"]]
     assert reconciler.verified("web")
+    intent = reconciler.intent(key_of(WEB))
+    assert intent is not None
+    assert intent.service.scheduler == "mh"
 
 
 def test_amended_goal_compares_untouched_destinations_after_a_failure(
@@ -215,11 +223,52 @@ def test_amended_goal_compares_untouched_destinations_after_a_failure(
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 3, B: 10, C: 10})
 
 
-@pytest.mark.parametrize("service", [WEB, replace(TEXT, tunneling=True)], ids=["without a goal", "changed since"])
+@pytest.mark.parametrize(
+    "service",
+    [WEB, replace(TEXT, tunneling=True), replace(TEXT, name="api")],
+    ids=["without a goal", "changed since", "renamed since"],
+)
 def test_amendment_is_refused_without_a_goal(clock: Clock, reconciler: Reconciler, service: Service) -> None:
     pursue(reconciler, clock, TEXT, {A: 10})
     with pytest.raises(LookupError):
         reconciler.amend(service, {A: 3})
+
+
+def test_amendment_of_a_retired_service_is_refused(clock: Clock) -> None:
+    reconciler = Reconciler(FailingTable(), clock, grace=30.0)
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.retire(key_of(WEB), "web")
+    with pytest.raises(LookupError):
+        reconciler.amend(WEB, {A: 3})
+    reconciler.stop()
+
+
+def test_amendment_does_not_undo_a_goal_that_was_set_during_it(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    amending = reconciler.amending(WEB, {A: 3})
+    next(amending)
+    reconciler.want(WEB, {B: 10})
+    with pytest.raises(LookupError):
+        finish(amending)()
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {B: 10})
+
+
+def test_amendments_of_large_services_are_one_batch(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+    many: dict[Address, int] = {A + n: 10 for n in range(600)}
+    for service in (WEB, TEXT):
+        pursue(reconciler, clock, service, many)
+    for _ in range(50):
+        clock.advance(0)
+    table.batches.clear()
+    reconciler.amend(WEB, {A: 3})
+    reconciler.amend(TEXT, {B: 3})
+    clock.advance(0)
+    assert table.batches == [
+        ["-e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 3", "-e -t 10.2.1.2:443 -r 10.0.0.12:443 -g -w 3"]
+    ]
 
 
 def test_equal_goal_sends_nothing(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
@@ -262,6 +311,29 @@ def test_service_created_by_another_program_is_taken_over(
     table.meddle(*made(WEB, {C: 7}))
     pursue(reconciler, clock, WEB, {A: 10})
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+
+
+def test_alert_has_the_error_of_the_last_round(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    table.meddle(removal(WEB, A))
+    table.refused = {A}
+    pursue(reconciler, clock, WEB, {A: 9, B: 10})
+    assert [operations[0].partition(" ")[0] for operations in table.batches[1:]] == ["-e", "-a", "-a"]
+    text = "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 9: Cannot allocate memory (for 0 s)"
+    assert reconciler.alerts() == (Alert("web", "ipvs", text),)
+    reconciler.stop()
+
+
+def test_absent_service_without_a_server_is_not_critical(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.breaks_after = 0
+    pursue(reconciler, clock, WEB, {A: 0})
+    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone (for 0 s)"),)
+    clock.advance(7)
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert [(alert.kind, alert.since) for alert in reconciler.alerts()] == [("not-in-ipvs", 0.0)]
+    reconciler.stop()
 
 
 def test_alert_with_operation_and_error_is_raised_after_three_rounds(
@@ -353,10 +425,11 @@ def test_service_that_should_have_no_server_does_not_fail_to_restore(
 def test_alert_begins_with_the_first_of_several_failures(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
+    clock.advance(5)
     table.broken = "IPVS is gone"
     pursue(reconciler, clock, WEB, {A: 10})
     clock.pump([1, 0, 2, 0])
-    assert [alert.text for alert in reconciler.alerts()] == ["IPVS is gone (for 3 s)"]
+    assert [(alert.text, alert.since) for alert in reconciler.alerts()] == [("IPVS is gone (for 3 s)", 5.0)]
     reconciler.stop()
 
 
@@ -421,6 +494,40 @@ def test_refused_addition_never_empties_the_pool(
     clock.advance(0)
     assert table.memory.read(key_of(WEB)) == entry(WEB, weights)
     assert clock.getDelayedCalls() == []
+
+
+def test_refused_addition_of_weight_0_keeps_no_server(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.refused = {B}
+    pursue(reconciler, clock, WEB, {B: 0})
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {})
+    reconciler.stop()
+
+
+def test_refused_addition_does_not_stop_the_removals_of_another_service(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, TEXT, {B: 10})
+    table.refused = {A}
+    reconciler.want(WEB, {A: 10})
+    reconciler.want(TEXT, {C: 10})
+    clock.advance(0)
+    assert table.memory.read(key_of(TEXT)) == entry(TEXT, {C: 10})
+    reconciler.stop()
+
+
+def test_refused_removal_is_retried(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.stuck = {A}
+    pursue(reconciler, clock, WEB, {B: 10})
+    assert not reconciler.verified("web")
+    table.stuck = set()
+    clock.advance(1)
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {B: 10})
+    assert reconciler.verified("web")
 
 
 def test_refused_addition_does_not_keep_a_dead_server_beside_another(
@@ -540,6 +647,22 @@ def test_log_has_each_operation_as_ipvsadm_and_each_new_service_once(clock: Cloc
         (LogLevel.info, "web", "Created LVS service 'web'"),
         (LogLevel.debug, "web", "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 10"),
         (LogLevel.debug, "web", "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80"),
+    ]
+
+
+def test_log_has_the_operations_of_each_service_apart(clock: Clock, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, {A: 10})
+    reconciler.want(TEXT, {B: 10})
+    with capturedLogs() as events:
+        clock.advance(0)
+    assert [
+        (event["system"], formatEvent(event).splitlines()) for event in events if event["log_level"] is LogLevel.debug
+    ] == [
+        ("web", ["ipvsadm -A -t 10.2.1.1:80 -s wrr", "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]),
+        (
+            "text",
+            ["ipvsadm -A -t 10.2.1.2:443 -s mh -b mh-port", "ipvsadm -a -t 10.2.1.2:443 -r 10.0.0.12:443 -g -w 10"],
+        ),
     ]
 
 
@@ -694,6 +817,16 @@ def test_holds_follows_the_table_after_a_freeze_or_a_failed_write(
     reconciler.retire(key_of(WEB), "web")
     clock.advance(0)
     assert not reconciler.holds(WEB, B)
+
+
+def test_holds_follows_the_reading_before_a_write_that_failed(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.meddle(*made(WEB, {A: 10}))
+    table.breaks_after = 0
+    pursue(reconciler, clock, WEB, {B: 10})
+    assert (reconciler.holds(WEB, A), reconciler.holds(WEB, B)) == (True, False)
+    reconciler.stop()
 
 
 def test_holds_includes_what_another_program_added(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:

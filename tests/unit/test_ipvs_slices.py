@@ -17,9 +17,10 @@ from pybal.ipvs.access import ModuleLoader
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend, Reading
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Command, Failure, Op, ServiceKey, entry, key_of
+from pybal.ipvs.model import Command, Failure, Op, ServiceKey, TableEntry, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.fake_workers import FakeWorkers
+from tests.harness.immediate import result_of
 from tests.harness.turning_clock import TurningClock
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh")
@@ -49,6 +50,12 @@ class CostlyTable(MemoryBackend):
         self.turns[-1] += ops
         self._clock.rightNow += self._seconds * len(ops)
         return super().apply(ops)
+
+    def read_service(self, service: Service) -> TableEntry:
+        """Return a service that the table has."""
+        found = self.read(key_of(service))
+        assert found is not None
+        return found
 
     def turn(self) -> None:
         self.turns.append([])
@@ -143,6 +150,37 @@ def test_small_service_does_not_wait_for_a_large_one(table: CostlyTable, reconci
     assert max(map(len, table.turns)) <= 160
 
 
+def test_small_service_does_not_wait_for_the_drain_of_a_large_one(table: CostlyTable, clock: TurningClock) -> None:
+    reconciler = Reconciler(table, clock, grace=30.0)
+    small = SERVICES[1]
+    reconciler.want(small, {A: 1, B: 1})
+    reconciler.want(WEB, many(5000))
+    table.run()
+    reconciler.retire(key_of(WEB), "web")
+    table.turn()
+    reconciler.amend(small, {A: None})
+    table.turn()
+    assert table.read(key_of(small)) == entry(small, {B: 1})
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(5000, 0))
+    reconciler.stop()
+
+
+def test_all_destinations_of_a_large_amendment_are_written(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(1200))
+    table.run()
+    reconciler.amend(WEB, dict(many(1200, 2)))
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(1200, 2))
+
+
+def test_service_that_is_being_created_has_no_alert(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(300))
+    table.turn()
+    assert not reconciler.verified("web")
+    assert reconciler.alerts() == ()
+
+
 def test_large_services_take_turns_each_in_its_own_order(table: CostlyTable, reconciler: Reconciler) -> None:
     large = SERVICES[:3]
     for service in large:
@@ -212,6 +250,46 @@ def test_service_written_while_it_is_compared_has_not_drifted(clock: TurningCloc
     assert comparing.called
     assert comparing.result is None
     assert reconciler.verified("web")
+    reconciler.stop()
+
+
+def test_service_is_not_compared_during_its_write(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(300))
+    table.run()
+    reconciler.want(WEB, many(300, 2))
+    table.turn()
+    assert result_of(reconciler.compare(key_of(WEB))) is None
+    table.run()
+    comparison = result_of(reconciler.compare(key_of(WEB)))
+    assert comparison is not None
+    assert comparison.drift == ()
+
+
+def test_service_repaired_during_its_write_is_read_again_after_it(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(1000))
+    table.turn()
+    (first, *_) = table.read_service(WEB).destinations.values()
+    assert MemoryBackend.apply(table, [Op(Command.DELETE, entry(WEB, {}).service, first)]) == ()
+    reconciler.repair(key_of(WEB))
+    reconciler.want(SERVICES[1], {A: 1})  # which begins before the write ends
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(1000))
+    assert table.read(key_of(SERVICES[1])) == entry(SERVICES[1], {A: 1})
+
+
+def test_service_adopted_during_a_write_that_fails_is_read_again(table: CostlyTable, clock: TurningClock) -> None:
+    reconciler = Reconciler(table, clock, grace=30.0)
+    reconciler.want(WEB, many(1000, 10))
+    table.run()
+    *_, last = table.read_service(WEB).destinations.values()
+    assert MemoryBackend.apply(table, [Op(Command.DELETE, entry(WEB, {}).service, last)]) == ()
+    reconciler.retire(key_of(WEB), "web")
+    table.turn()
+    adopting = Deferred.fromCoroutine(reconciler.adopt([WEB]))  # a reload that has the service again
+    reconciler.want(WEB, many(1000, 10))
+    table.run()
+    assert adopting.called
+    assert table.read(key_of(WEB)) == entry(WEB, many(1000, 10))
     reconciler.stop()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pybal.cli import main
 from pybal.core.events import Gathered, Listed, Reported, Resolved
-from pybal.core.model import Member, Report
+from pybal.core.model import Alert, Member, Report
 from pybal.journal.mask import Mask, masked
 from tests.harness.journaled_pool import JournaledPool
 
@@ -38,10 +38,20 @@ def test_copy_has_no_names_and_the_same_decisions(tmp_path: Path, capsys: pytest
         cause = reason.partition(":")[0]
         recorded.happen(Gathered([Reported(host, "ProxyFetch", Report(False, reason, 1.0, cause)) for host in HOSTS]))
     recorded.recorder.note("frozen by alice for 10 min: new disk")
+    recorded.recorder.alert(Alert("web", "source", "https://appserver/secret: no response", subject="next"))
+    recorded.recorder.alert(Alert("", "host", "192.0.2.77 is missing"))
+    recorded.recorder.see_alerts((), 1.0)
     recorded.stop()
     assert NAMES.search((recorded.directory / "00000001.jsonl").read_text())
     text = copied(recorded.directory, tmp_path / "copy.jsonl")
     assert NAMES.findall(text) == []
+    alerts = [record for record in map(json.loads, text.splitlines()) if record.get("event") == "alert"]
+    assert [(each["kind"], each["service"], each["subject"], each.get("over", False)) for each in alerts] == [
+        ("source", "service1", "text2", False),
+        ("host", "", "", False),
+        ("source", "service1", "text2", True),
+        ("host", "", "", True),
+    ]
     assert main(["replay", str(recorded.directory)]) == 0
     before = capsys.readouterr().out
     assert main(["replay", str(tmp_path / "copy.jsonl")]) == 0

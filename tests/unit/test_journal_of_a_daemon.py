@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from pybal.cli import main
 from pybal.journal.reader import Reader
 from pybal.journal.replay import replayed
 from tests.harness.app_on_clock import app_on_clock
@@ -30,6 +33,20 @@ def test_restart_continues_the_journal(tmp_path: Path) -> None:
     replay = replayed(Reader(tmp_path / "journal"))
     assert (replay.differences, replay.problems, replay.gaps) == ([], [], [])
     assert replay.counts.runs == 2
+
+
+def test_journal_has_the_refusal_of_a_list_and_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with app_on_clock(tmp_path) as app:
+        (tmp_path / "web.pool").write_text("")
+        app.wait(lambda: "source" in app.kinds(), 60.0)
+        app.write_pool(10)
+        app.wait(lambda: "source" not in app.kinds(), 60.0)
+        app.reactor.pass_time(5.0)
+    assert main(["replay", str(tmp_path / "journal"), "--events", "web"]) == 0
+    alerts = [line for line in capsys.readouterr().out.splitlines() if " alert source" in line]
+    assert "refused an empty server list" in alerts[-2]
+    assert alerts[-2].endswith("; keeping the last good list (1 server)")
+    assert alerts[-1].endswith(" alert source ended")
 
 
 SECRETS = """

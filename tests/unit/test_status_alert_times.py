@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from twisted.internet.task import Clock
@@ -82,6 +82,15 @@ def test_look_pauses_between_the_parts_of_a_long_computation() -> None:
         before = len(computed)
         clock.turn()
         assert len(computed) == before + 1
+    times.stop()
+
+
+def test_look_passes_the_present_alerts_and_its_beginning() -> None:
+    clock, looks = Clock(), list[tuple[Sequence[Alert], float]]()
+    times = AlertTimes(lambda: [DOWN, None], clock, lambda *look: looks.append(look))
+    times.start()
+    clock.advance(INTERVAL)
+    assert looks == [([DOWN], INTERVAL)]
     times.stop()
 
 

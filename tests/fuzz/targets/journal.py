@@ -12,7 +12,7 @@ from pybal.journal.moment import OutsideError, moment, moment_text
 from pybal.journal.reader import JournalError, Reader
 from pybal.journal.replay import Replay
 from pybal.journal.summary import summary_text
-from pybal.journal.timeline import timeline
+from pybal.journal.timeline import Timeline
 from pybal.journal.whatif import Comparison, comparison_text
 from tests.fuzz.scratch import scratch_file
 from tests.fuzz.target import is_line, target
@@ -60,7 +60,8 @@ def journal_records(data: bytes) -> None:
         with suppress(JournalError, OutsideError):
             assert list(moment_text(moment(Replay(), Reader(file), TIME, "web")))
         with suppress(JournalError):
-            assert all(line.time for line in timeline(Replay(), Reader(file), ("web",)))
+            events = Timeline(Replay(), ("web",))
+            assert all(line.time and line.json() for record in Reader(file) for line in events.take(record))
         with suppress(JournalError):
             other_names = Replay()
             for record in masked(Reader(file)):
