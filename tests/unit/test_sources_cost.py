@@ -1,0 +1,201 @@
+"""The cost of a change in a list, in instructions of the interpreter: it does not grow with the list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from random import Random
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+
+from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.core.model import Member
+from pybal.core.steps import finish
+from pybal.http.client import HTTPRequest
+from pybal.http.connection import FullResponse
+from pybal.http.message import Response
+from pybal.runtime.turns import Turns
+from pybal.sources.base import SourceError
+from pybal.sources.etcd import v2
+from pybal.sources.etcd.conftool import Values
+from pybal.sources.etcd.endpoints import Endpoints
+from pybal.sources.etcd.v3 import Etcd3Reader
+from pybal.sources.etcd.v3watch import PROBE
+from pybal.sources.etcd.v3wire import KeyState, RangeResponse, WatchResponse
+from pybal.sources.feed import SPREAD, Feed
+from tests.harness.opcodes import opcodes
+from tests.harness.turning_clock import TurningClock
+
+SHORT, LONG = 100, 1000
+YES, NO, INACTIVE = (f'{{"weight": 1, "pooled": "{pooled}"}}' for pooled in ("yes", "no", "inactive"))
+
+
+def host(number: int) -> str:
+    return f"web{number:05}"
+
+
+def key(number: int) -> bytes:
+    return f"/pools/{host(number)}".encode()
+
+
+class FakeGateway:
+    """A member of etcd with the keys ``now``, as many as ``size``; ``reads`` counts the reads of all keys."""
+
+    def __init__(self, size: int) -> None:
+        self.now = {key(number): KeyState(2, YES.encode()) for number in range(size)}
+        self.revision = 2
+        self.reads = 0
+        self.send: Callable[[WatchResponse], None]
+        self.end: Callable[[Exception], None]
+
+    async def read(self, prefix: bytes, since: int = 0, within: float = 0) -> RangeResponse:
+        self.reads += not since
+        return RangeResponse("7", self.revision, len(self.now), {} if since else dict(self.now))
+
+    async def watch(
+        self,
+        prefix: bytes,
+        start: int,
+        received: Callable[[WatchResponse], None],
+        lost: Callable[[Exception], None],
+    ) -> None:
+        assert start == self.revision + 1
+        self.send, self.end = received, lost
+
+    def close(self) -> None: ...
+
+    def write(self, values: Mapping[int, str]) -> WatchResponse:
+        """Write keys in one transaction; return its message."""
+        self.revision += 1
+        changed = {key(number): KeyState(self.revision, value.encode()) for number, value in values.items()}
+        self.now.update(changed)
+        return WatchResponse(changed)
+
+    def deliver(self, message: WatchResponse) -> None:
+        """Send a message as a connection does."""
+        try:
+            self.send(message)
+        except Exception as why:  # noqa: BLE001  # every exception ends a watch
+            self.end(why)
+
+
+class WatchedEtcd:
+    """A source that watches a fake etcd with ``size`` keys, and its lists."""
+
+    def __init__(self, size: int) -> None:
+        self.clock = TurningClock()
+        self.etcd = FakeGateway(size)
+        self.lists: list[tuple[Member, ...]] = []
+        self.errors: list[SourceError] = []
+        random = Random(1)
+        endpoints = Endpoints(SourceSettings("etcd://conf/pools?api=3"), ask=lambda _: None, random=random)  # type: ignore[arg-type, return-value]  # not called
+        reader = Etcd3Reader("/pools", endpoints, lambda _: self.etcd, self.clock, random, turns=Turns(self.clock))  # type: ignore[arg-type, return-value]  # it has the methods in use
+        self.feed = Feed("etcd", reader, self.clock, random, spread=0.0)
+        self.feed.start(self.lists.append, self.errors.append)
+        self.clock.settle()
+
+    def cost(self, values: Mapping[int, str]) -> int:
+        """Return the cost of a change of these keys."""
+        message = self.etcd.write(values)
+        return opcodes(lambda: self.etcd.deliver(message))
+
+    def stop(self) -> None:
+        self.feed.stop()
+        self.clock.settle()
+        assert self.clock.calls == []
+
+
+@pytest.mark.parametrize(("value", "lists"), [(NO, 2), (INACTIVE, 2), ("?", 1)])
+def test_cost_of_a_watched_key_does_not_grow_with_the_list(value: str, lists: int) -> None:
+    def cost(size: int) -> int:
+        watched = WatchedEtcd(size)
+        work = watched.cost({7: value})
+        assert len(watched.lists) == lists
+        watched.stop()
+        return work
+
+    assert cost(LONG) == cost(SHORT)
+
+
+class FakeHTTPClient:
+    """The API v2 of etcd with as many keys as ``size``; ``waiting`` is the request for the next change."""
+
+    def __init__(self, size: int) -> None:
+        nodes = [{"key": f"/pools/{host(number)}", "value": YES} for number in range(size)]
+        self.directory = json.dumps({"action": "get", "node": {"key": "/pools", "dir": True, "nodes": nodes}}).encode()
+
+    def request(self, request: HTTPRequest, _timeout: float) -> Deferred[FullResponse]:
+        if "wait=true" not in request.path:
+            return succeed(self.response(self.directory))
+        self.waiting: Deferred[FullResponse] = Deferred()
+        return self.waiting
+
+    def response(self, body: bytes) -> FullResponse:
+        response = Response(1000)
+        response.feed(b"HTTP/1.1 200 OK\r\nX-Etcd-Index: 7\r\nContent-Length: 0\r\n\r\n")
+        return FullResponse(200, body, response)
+
+    def change(self, number: int, value: str) -> FullResponse:
+        node = {"key": f"/pools/{host(number)}", "value": value, "modifiedIndex": 8}
+        return self.response(json.dumps({"action": "set", "node": node}).encode())
+
+    def close(self) -> None: ...
+
+
+def test_cost_of_a_key_of_version_2_does_not_grow_with_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cost(size: int) -> int:
+        clock, client, lists = TurningClock(), FakeHTTPClient(size), list[tuple[Member, ...]]()
+        monkeypatch.setattr(v2, "HTTPClient", lambda *_, **__: client)
+        settings = SourceSettings("etcd://conf/pools", AccessSettings(tls=False))
+        feed = v2.etcd2_source(settings, reactor=clock, random=Random(1))  # type: ignore[arg-type]  # it opens no connection
+        errors: list[SourceError] = []
+        feed.start(lists.append, errors.append)
+        clock.rightNow += SPREAD
+        clock.settle()
+        change = client.change(7, NO)
+        work = opcodes(lambda: client.waiting.callback(change))
+        assert (lists[1][7], errors) == (Member(host(7), 1, enabled=False), [])
+        feed.stop()
+        return work
+
+    assert cost(LONG) == cost(SHORT)
+
+
+def test_cost_of_a_new_key_does_not_grow_with_the_list() -> None:
+    def cost(size: int) -> int:
+        watched = WatchedEtcd(size)
+        work = watched.cost({50_000: YES})
+        assert watched.lists[-1][-1] == Member(host(50_000), 1)
+        watched.stop()
+        return work
+
+    assert cost(LONG) == cost(SHORT)
+
+
+def test_cost_of_a_probe_does_not_grow_with_the_list() -> None:
+    def cost(size: int) -> int:
+        watched = WatchedEtcd(size)
+        watched.clock.advance(PROBE)
+        watched.cost({7: NO})
+        work = opcodes(lambda: watched.clock.advance(PROBE))
+        watched.stop()
+        return work
+
+    assert cost(LONG) == cost(SHORT)
+
+
+def test_values_of_a_read_are_parsed_in_short_steps() -> None:
+    texts = {host(number): YES for number in range(LONG)}
+    steps = Values("/pools").replacing(texts.items())
+    costs = [opcodes(lambda: next(steps, None)) for _ in range(SHORT)]
+    assert costs[-1] < max(costs) < sum(costs) / 10
+
+
+def test_removed_values_of_a_read_are_forgotten_in_short_steps() -> None:
+    values = Values("/pools")
+    finish(values.replacing((host(number), YES) for number in range(10 * LONG)))
+    steps = values.replacing(())
+    costs = [opcodes(lambda: next(steps, None)) for _ in range(SHORT)]
+    assert costs[-1] < max(costs) < sum(costs) / 10
+    assert (values.listing().members, values.size) == ((), 0)
