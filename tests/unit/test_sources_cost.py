@@ -21,7 +21,7 @@ from pybal.sources.etcd import v2
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoints
 from pybal.sources.etcd.v3 import Etcd3Reader
-from pybal.sources.etcd.v3watch import PROBE
+from pybal.sources.etcd.v3watch import MOST_CHANGES, PROBE
 from pybal.sources.etcd.v3wire import KeyState, RangeResponse, WatchResponse
 from pybal.sources.feed import SPREAD, Feed
 from tests.harness.opcodes import opcodes
@@ -199,3 +199,16 @@ def test_removed_values_of_a_read_are_forgotten_in_short_steps() -> None:
     costs = [opcodes(lambda: next(steps, None)) for _ in range(SHORT)]
     assert costs[-1] < max(costs) < sum(costs) / 10
     assert (values.listing().members, values.size) == ((), 0)
+
+
+def test_message_with_many_changes_is_read_again_in_several_turns() -> None:
+    watched = WatchedEtcd(LONG)
+    changed = dict.fromkeys(range(MOST_CHANGES + 1), NO)
+    one = watched.cost({7: NO})
+    assert watched.cost(changed) < one * 10
+    watched.clock.rightNow += 1
+    assert watched.clock.settle() > 1
+    assert watched.etcd.reads == 2
+    assert [member.enabled for member in watched.lists[-1]].count(False) == len(changed)
+    assert watched.errors == []
+    watched.stop()

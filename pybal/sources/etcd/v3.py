@@ -26,7 +26,7 @@ from pybal.sources.base import READ_ERRORS, SourceError
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
-from pybal.sources.etcd.v3watch import KeyWatcher
+from pybal.sources.etcd.v3watch import KeyWatcher, ManyChanges
 from pybal.sources.etcd.v3wire import Keys, RangeResponse, values
 from pybal.sources.feed import Feed
 
@@ -66,6 +66,8 @@ class Etcd3Reader:
         self._verified = False
         try:
             await self._watch(feed, await self._endpoints.current())
+        except ManyChanges:
+            pass
         except READ_ERRORS as error:
             failure = self._endpoints.fail(error)
             if self._verified:

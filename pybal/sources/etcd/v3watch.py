@@ -31,6 +31,13 @@ LAG = 1.0
 #: Seconds between probes that read everything.
 FULL = 300.0
 
+#: Changes that are applied in one turn of the loop, which takes 5 ms.
+MOST_CHANGES = 500
+
+
+class ManyChanges(Exception):  # noqa: N818  # the reason to read everything
+    """A message has more than :data:`MOST_CHANGES` changes: to read all keys takes shorter turns."""
+
 
 class KeyWatcher:
     """Watches all keys with ``prefix``, beginning with those in ``found``, until the member is lost.
@@ -74,6 +81,8 @@ class KeyWatcher:
     def _received(self, message: WatchResponse) -> None:
         if message.ended:
             raise SourceError(f"watch ended: {message.ended}", Trouble.FAILED)
+        if len(message.keys) > MOST_CHANGES:
+            raise ManyChanges
         if message.keys:
             self._keys.apply(message.keys)
             check_size(self._keys.size)
