@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from random import Random
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
@@ -16,7 +19,7 @@ from pybal.http.client import HTTPRequest
 from pybal.http.connection import FullResponse
 from pybal.http.message import Response
 from pybal.runtime.turns import Turns
-from pybal.sources.base import SourceError
+from pybal.sources.base import PoolState, SourceError
 from pybal.sources.etcd import v2
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoints
@@ -24,7 +27,10 @@ from pybal.sources.etcd.v3 import Etcd3Reader
 from pybal.sources.etcd.v3watch import MOST_CHANGES, PROBE
 from pybal.sources.etcd.v3wire import KeyState, RangeResponse, WatchResponse
 from pybal.sources.feed import SPREAD, Feed
+from pybal.sources.pool_source import PoolSource
+from pybal.sources.safety import hosts_of
 from tests.harness.opcodes import opcodes
+from tests.harness.sources.scripted_source import ScriptedSource
 from tests.harness.turning_clock import TurningClock
 
 SHORT, LONG = 100, 1000
@@ -212,3 +218,23 @@ def test_message_with_many_changes_is_read_again_in_several_turns() -> None:
     assert [member.enabled for member in watched.lists[-1]].count(False) == len(changed)
     assert watched.errors == []
     watched.stop()
+
+
+@pytest.mark.parametrize("unsure", [frozenset(), frozenset((host(50_000),))], ids=["valid", "an unsure host"])
+def test_cost_of_a_checked_list_does_not_grow_with_it(unsure: frozenset[str]) -> None:
+    def cost(size: int) -> int:
+        members = tuple(Member(host(number)) for number in range(size))
+        source = ScriptedSource()
+        source.unsure = unsure
+        lists: list[tuple[Member, ...]] = []
+        settings = SourceSettings("etcd://conf/pools")
+        checked = PoolSource(source, settings, None, service="web", clock=Clock(), wall=partial(datetime.now, UTC))
+        pool = PoolState(members, hosts_of(members))
+        checked.start(lists.append, lambda _: None, lambda: pool)
+        source.listed(members)
+        changed = (*members[:-1], Member(host(size - 1), 20))
+        work = opcodes(lambda: source.listed(changed))
+        assert lists == [members, changed]
+        return work
+
+    assert cost(LONG) == cost(SHORT)
