@@ -1,4 +1,4 @@
-"""Mappings in the order of their keys. Pure."""
+"""Tables that follow from the values of a source, changed one key at a time. Pure."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ def in_order(values: dict[str, V]) -> dict[str, V]:
     """
     keys = sorted(values)
     return values if keys == list(values) else dict(zip(keys, map(values.__getitem__, keys), strict=True))
+
+
+def put(table: dict[str, V], key: str, value: V | None) -> None:
+    """Set a value in its place; remove the key if the value is false."""
+    if value:
+        table[key] = value
+    else:
+        table.pop(key, None)

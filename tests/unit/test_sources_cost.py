@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from random import Random
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
@@ -16,8 +18,10 @@ from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.core.steps import finish
 from pybal.http.client import HTTPRequest
-from pybal.http.connection import FullResponse
+from pybal.http.connection import BodyListener, FullResponse
+from pybal.http.errors import Fault, ProtocolError
 from pybal.http.message import Response
+from pybal.runtime.file_values import inline
 from pybal.runtime.turns import Turns
 from pybal.sources.base import PoolState, SourceError
 from pybal.sources.etcd import v2
@@ -27,6 +31,7 @@ from pybal.sources.etcd.v3 import Etcd3Reader
 from pybal.sources.etcd.v3watch import MOST_CHANGES, PROBE
 from pybal.sources.etcd.v3wire import KeyState, RangeResponse, WatchResponse
 from pybal.sources.feed import SPREAD, Feed
+from pybal.sources.kubernetes.source import FULL_READ, WATCH, KubernetesReader
 from pybal.sources.pool_source import PoolSource
 from pybal.sources.safety import hosts_of
 from tests.harness.opcodes import opcodes
@@ -43,6 +48,12 @@ def host(number: int) -> str:
 
 def key(number: int) -> bytes:
     return f"/pools/{host(number)}".encode()
+
+
+def turns_of_one_step(clock: TurningClock) -> Turns:
+    """Return a queue that makes one step in each turn, however fast it is."""
+    readings = count()
+    return Turns(clock, now=lambda: float(next(readings)))
 
 
 class FakeGateway:
@@ -96,7 +107,8 @@ class WatchedEtcd:
         self.errors: list[SourceError] = []
         random = Random(1)
         endpoints = Endpoints(SourceSettings("etcd://conf/pools?api=3"), ask=lambda _: None, random=random)  # type: ignore[arg-type, return-value]  # not called
-        reader = Etcd3Reader("/pools", endpoints, lambda _: self.etcd, self.clock, random, turns=Turns(self.clock))  # type: ignore[arg-type, return-value]  # it has the methods in use
+        turns = turns_of_one_step(self.clock)
+        reader = Etcd3Reader("/pools", endpoints, lambda _: self.etcd, self.clock, random, turns=turns)  # type: ignore[arg-type, return-value]  # it has the methods in use
         self.feed = Feed("etcd", reader, self.clock, random, spread=0.0)
         self.feed.start(self.lists.append, self.errors.append)
         self.clock.settle()
@@ -238,3 +250,107 @@ def test_cost_of_a_checked_list_does_not_grow_with_it(unsure: frozenset[str]) ->
         return work
 
     assert cost(LONG) == cost(SHORT)
+
+
+class FakeAPIServer:
+    """A Kubernetes API server with as many nodes as ``size``; ``listeners`` are those of its watches."""
+
+    def __init__(self, size: int) -> None:
+        self.nodes = [self.node(number) for number in range(size)]
+        self.listeners: list[BodyListener] = []
+
+    def node(self, number: int, *, ready: str = "True", version: int = 5) -> dict[str, object]:
+        metadata = {"name": host(number), "resourceVersion": str(version)}
+        return {"metadata": metadata, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+    def request(self, request: HTTPRequest) -> Deferred[FullResponse]:
+        query = dict(parse_qsl(urlsplit(request.path).query))
+        start, limit = int(query.get("continue", 0)), int(query["limit"])
+        rest = {"continue": str(start + limit)} if start + limit < len(self.nodes) else {}
+        metadata = {"resourceVersion": "5", **rest}
+        page = {"kind": "NodeList", "metadata": metadata, "items": self.nodes[start : start + limit]}
+        return succeed(FullResponse(200, json.dumps(page).encode(), Response()))
+
+    def stream(self, _request: HTTPRequest, listener: BodyListener) -> Deferred[FullResponse]:
+        self.listeners.append(listener)
+        return succeed(FullResponse(200, b"", Response()))
+
+    def event(self, number: int, ready: str, version: int = 6) -> bytes:
+        item = self.node(number, ready=ready, version=version)
+        return json.dumps({"type": "MODIFIED", "object": item}).encode() + b"\n"
+
+    def close(self) -> None: ...
+
+
+class WatchedNodes:
+    """A source that has listed the nodes of a fake API server and watches them."""
+
+    def __init__(self, size: int) -> None:
+        self.clock = TurningClock()
+        self.server = FakeAPIServer(size)
+        self.lists: list[tuple[Member, ...]] = []
+        self.errors: list[SourceError] = []
+        reader = KubernetesReader(
+            SourceSettings("k8s://token@api", monitored=True),
+            self.server,  # type: ignore[arg-type]  # it has the methods in use
+            self.clock,
+            Random(1),
+            turns=turns_of_one_step(self.clock),
+            files=inline(self.clock),
+        )
+        self.feed = Feed("k8s", reader, self.clock, Random(1), spread=0.0)
+        self.feed.start(self.lists.append, self.errors.append)
+        self.clock.settle()
+
+    def cost(self, event: bytes) -> int:
+        """Return the cost of an event in the last watch."""
+        return opcodes(lambda: self.server.listeners[-1].received(event))
+
+    def stop(self) -> None:
+        self.feed.stop()
+        self.clock.settle()
+        assert self.clock.calls == []
+
+
+@pytest.mark.parametrize("ready", ["False", "Unknown"])
+def test_cost_of_a_watched_node_does_not_grow_with_the_list(ready: str) -> None:
+    def cost(size: int) -> int:
+        watched = WatchedNodes(size)
+        work = watched.cost(watched.server.event(7, ready))
+        assert watched.lists[-1][7].enabled == (ready == "Unknown")
+        watched.stop()
+        return work
+
+    assert cost(LONG) == cost(SHORT)
+
+
+def test_cost_of_a_confirmed_watch_of_nodes_does_not_grow_with_the_list() -> None:
+    def cost(size: int) -> int:
+        watched = WatchedNodes(size)
+        watched.clock.rightNow += WATCH
+        reason = ProtocolError("the end of the watch", Fault.NO_RESPONSE)
+        work = opcodes(lambda: watched.server.listeners[-1].lost(reason))
+        assert len(watched.server.listeners) == 2
+        watched.stop()
+        return work
+
+    cost(SHORT)  # fills caches of the standard library
+    assert cost(LONG) == cost(SHORT)
+
+
+def test_list_of_nodes_is_replaced_in_several_turns_without_late_events() -> None:
+    """A watch that exceeds its time is over: it changes no list that is being made."""
+    watched = WatchedNodes(LONG)
+    watched.server.nodes[:3] = [watched.server.node(number, ready="False") for number in range(3)]
+    (late,) = watched.server.listeners
+    watched.clock.rightNow += FULL_READ
+    turns = 0
+    while len(watched.lists) == 1:
+        watched.clock.turn()
+        late.received(watched.server.event(LONG - 1, "False"))
+        turns += 1
+    assert turns > 3
+    assert [member.enabled for member in watched.lists[1]] == [False] * 3 + [True] * (LONG - 3)
+    watched.server.listeners[-1].received(watched.server.event(LONG - 1, "False"))
+    assert not watched.lists[2][-1].enabled
+    watched.stop()

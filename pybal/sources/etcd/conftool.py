@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from pybal.core.model import Member
 from pybal.core.steps import Steps, parts
@@ -22,9 +21,8 @@ from pybal.core.text import printable
 from pybal.sources.etcd.responses import size
 from pybal.sources.formats.entry import Entry, Refused, integer, is_host, member, shown, unique
 from pybal.sources.formats.text import Listing
-from pybal.sources.ordered import in_order
+from pybal.sources.ordered import in_order, put
 
-V = TypeVar("V")
 Text = str | bytes | None
 """A value; ``None`` if it is not a string."""
 
@@ -103,14 +101,14 @@ class Values:
         return Listing(members, problems, frozenset(self._inactive), unsure=frozenset(self._unsure))
 
     def _replace(self, key: str, value: _Value | None) -> None:
-        _set(self._members, key, value.member if value else None)
-        _set(self._problems, key, value.problem if value else "")
-        _set(self._inactive, key, value is not None and value.inactive)
-        _set(self._unsure, key, value is not None and not value.inactive and not value.member)
+        put(self._members, key, value.member if value else None)
+        put(self._problems, key, value.problem if value else "")
+        put(self._inactive, key, value is not None and value.inactive)
+        put(self._unsure, key, value is not None and not value.inactive and not value.member)
         before = self._known.get(key)
         self.size += (size(key, value.text) if value else 0) - (size(key, before.text) if before else 0)
         # Last: after an exception, the same value is set again.
-        _set(self._known, key, value)
+        put(self._known, key, value)
 
     def _parsed(self, key: str, text: Text, before: _Value | None) -> _Value:
         try:
@@ -122,14 +120,6 @@ class Values:
                 known, inactive = replace(known or Member(key), enabled=False), False
             return _Value(text, known, inactive, problem)
         return _Value(text, member, member is None)
-
-
-def _set(table: dict[str, V], key: str, value: V | None) -> None:
-    """Set a value in its place; remove one that is false."""
-    if value:
-        table[key] = value
-    else:
-        table.pop(key, None)
 
 
 def parse_value(host: str, text: Text) -> Member | None:
