@@ -232,6 +232,17 @@ def test_message_with_many_changes_is_read_again_in_several_turns() -> None:
     watched.stop()
 
 
+def test_stop_ends_the_steps_of_a_read() -> None:
+    watched = WatchedEtcd(LONG)
+    watched.cost(dict.fromkeys(range(MOST_CHANGES + 1), NO))
+    watched.clock.rightNow += 1
+    for _ in range(5):
+        watched.clock.turn()
+    assert watched.etcd.reads == 2
+    watched.stop()
+    assert len(watched.lists) == 1
+
+
 @pytest.mark.parametrize("unsure", [frozenset(), frozenset((host(50_000),))], ids=["valid", "an unsure host"])
 def test_cost_of_a_checked_list_does_not_grow_with_it(unsure: frozenset[str]) -> None:
     def cost(size: int) -> int:
@@ -354,3 +365,13 @@ def test_list_of_nodes_is_replaced_in_several_turns_without_late_events() -> Non
     watched.server.listeners[-1].received(watched.server.event(LONG - 1, "False"))
     assert not watched.lists[2][-1].enabled
     watched.stop()
+
+
+def test_stop_ends_the_steps_of_a_list_of_nodes() -> None:
+    watched = WatchedNodes(LONG)
+    watched.server.nodes[0] = watched.server.node(0, ready="False")
+    watched.clock.rightNow += FULL_READ
+    for _ in range(3):
+        watched.clock.turn()
+    watched.stop()
+    assert len(watched.lists) == 1

@@ -209,7 +209,7 @@ class KubernetesReader:
             del self._deleted[next(iter(self._deleted))]
 
     def _check_number(self, nodes: Nodes) -> None:
-        """Raise SourceError for more nodes than a list may have: each event lists them all."""
+        """Raise SourceError for more nodes than a list may have."""
         if len(nodes) > self._most:
             text = f"more than max-pool-size = {self._most} nodes (raise max-pool-size, or select nodes by a label)"
             raise SourceError(text, Trouble.GROWN)
