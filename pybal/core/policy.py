@@ -217,7 +217,9 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Steps[Servers]:
     for part in parts(members):
         for member in part:
             known = pool.servers.get(member.host) or Server(member, unreported)
-            servers[member.host] = known if known.member == member else replace(known, member=member)
+            servers[member.host] = (
+                known if known.member is member or known.member == member else replace(known, member=member)
+            )
         yield
     return (yield from pool.servers.becoming(servers))
 

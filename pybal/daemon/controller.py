@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain, compress, repeat
+from operator import attrgetter, is_not
 from weakref import proxy
 
 from twisted.internet.interfaces import IReactorTime
@@ -18,7 +20,7 @@ from pybal.core import events, policy
 from pybal.core.changes import changes_in_parts
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
 from pybal.core.history import PoolHistory
-from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
+from pybal.core.model import Address, Alert, Member, Placement, Pool, Report, Server, Service, SuspectCheck
 from pybal.core.steps import Steps
 from pybal.core.text import format_age, numbered
 from pybal.daemon.change_queue import Change, ChangeQueue
@@ -271,10 +273,11 @@ class Controller:
         held = bool(pool.held)
         if not pool.listed:  # The first list is in progress: all its servers may be in the kernel.
             return PoolState(self._members, frozenset(each.host for each in self._members if held and each.enabled))
-        pooled = frozenset(
-            host for host, server in pool.servers.items() if server.pooled or (held and server.condition.unresolved)
-        )
-        return PoolState(self._members, pooled)
+        servers = pool.servers
+        # In C: a loop in Python over 12,000 servers takes 7 ms for each list.
+        pooled = compress(servers, map(is_not, map(attrgetter("placement"), servers.values()), repeat(Placement.OUT)))
+        unresolved = [host for host, server in servers.items() if server.condition.unresolved] if held else ()
+        return PoolState(self._members, frozenset(chain(pooled, unresolved)))
 
     def _delivered(self, source: CheckedSource, members: tuple[Member, ...]) -> None:
         if source is self._successor:
@@ -294,6 +297,8 @@ class Controller:
         """Return the last list of the source with the overrides of operators."""
         self._list_waits = False
         hosts = self._overridden(self.name)
+        if not hosts:
+            return events.Listed(self._members or ())
         return events.Listed(
             tuple(
                 replace(member, enabled=False, overridden=True) if member.host in hosts else member

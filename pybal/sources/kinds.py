@@ -106,7 +106,7 @@ def build(
     Lists are parsed in ``turns``, and saved by ``state``.
     """
     more: dict[str, object] = {"files": poll if settings.scheme == "file" else files}
-    if settings.scheme not in ("k8s", "dns+srv"):
+    if settings.scheme != "dns+srv":
         more["turns"] = turns
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random, **more)
     return PoolSource(source, settings, cache, service=service, clock=reactor, state=state, wall=wall)

@@ -20,7 +20,7 @@ from pybal.core.model import Member
 from pybal.core.text import numbered
 from pybal.sources.base import PoolState, Source, SourceError, Trouble
 from pybal.sources.cache import CachedList, ListCache
-from pybal.sources.safety import NewList, SafeList, safe_list
+from pybal.sources.safety import NewList, SafeList, enabled_number, hosts_of, safe_list
 from pybal.sources.state_files import StateFiles
 
 #: Seconds to wait for the first list before the saved list is used, and for the saved list before the source starts.
@@ -250,7 +250,7 @@ class PoolSource:
 
     def _report_floor(self, safe: SafeList) -> None:
         wanted = self.settings.admin_floor
-        enabled = sum(member.enabled for member in safe.members)
+        enabled = enabled_number(safe.members, wanted)
         texts = []
         if safe.kept:
             texts.append(f"refused to disable {', '.join(safe.kept)} (set admin-floor = 0 to accept it)")
@@ -264,7 +264,7 @@ class PoolSource:
 
     def _note_obeyed(self, obeyed: Collection[str], members: Collection[Member], now: float) -> None:
         """Note hosts that the source declared out of the pool; log it if they are many."""
-        listed = {member.host for member in members}
+        listed = hosts_of(members) if self._obeyed else ()
         kept = {host: at for host, at in self._obeyed.items() if host not in listed}
         self._obeyed = kept | dict.fromkeys(sorted(obeyed), now)
         if obeyed and (removal := self.removal):

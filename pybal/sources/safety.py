@@ -7,10 +7,12 @@ hosts vanish. Such a list is refused: its values count for the hosts that the po
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from pybal.config.settings import SourceSettings
@@ -74,7 +76,7 @@ def safe_list(
     A list that the operator has ``accepted`` is not refused; hosts that it has with invalid values stay nevertheless.
     """
     new = _with_unsure(pool, new)
-    listed = {member.host for member in new.members}
+    listed = hosts_of(new.members)
     missing = pool.pooled - listed
     departed = missing - new.removed
     refusal = None
@@ -86,6 +88,16 @@ def safe_list(
     floored, kept = _floored(pool.members or (), members, settings.admin_floor)
     error = SourceError(f"refused {refusal.text} ({refusal.setting}{remedy})", refusal.trouble) if refusal else None
     return SafeList(floored, kept, frozenset() if refusal else departed, missing & new.removed, error)
+
+
+def hosts_of(members: Iterable[Member]) -> frozenset[str]:
+    """Return the hosts of members; no loop in Python visits them."""
+    return frozenset(map(attrgetter("host"), members))
+
+
+def enabled_number(members: Iterable[Member], most: int) -> int:
+    """Return the number of enabled members, at most ``most``."""
+    return len(tuple(islice(filter(attrgetter("enabled"), members), max(0, most))))
 
 
 def _refused_length(pool: PoolState, new: NewList, settings: SourceSettings) -> _Refusal | None:
@@ -123,6 +135,8 @@ def _with_unsure(pool: PoolState, new: NewList) -> NewList:
     """Return the list with the present values of the hosts about which it is inconclusive."""
     if not new.incomplete and not new.unsure:
         return new
+    if not new.incomplete and new.unsure.isdisjoint(hosts_of(pool.members or ())):
+        return new
     present = {member.host: member for member in pool.members or ()}
     members = [present.get(m.host, m) if m.host in new.unsure else m for m in new.members]
     absent = present.keys() - {m.host for m in members} - new.removed
@@ -140,7 +154,7 @@ def _floored(
     before: Sequence[Member], after: tuple[Member, ...], floor: int
 ) -> tuple[tuple[Member, ...], tuple[str, ...]]:
     """Keep enabled servers enabled, in list order, until they reach the floor; return also their hosts."""
-    missing = floor - sum(member.enabled for member in after)
+    missing = floor - enabled_number(after, floor)
     if missing <= 0:
         return after, ()
     enabled = {member.host for member in before if member.enabled}

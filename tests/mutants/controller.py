@@ -117,13 +117,13 @@ MUTANTS = (
     ),
     Mutant(
         "unresolved servers with held addresses do not count as pooled",
-        "if server.pooled or (held and server.condition.unresolved)",
-        "if server.pooled",
+        "if server.condition.unresolved] if held else ()",
+        "if False] if held else ()",
     ),
     Mutant(
         "unresolved servers without held addresses count as pooled",
-        "(held and server.condition.unresolved)",
-        "server.condition.unresolved",
+        "if server.condition.unresolved] if held else ()",
+        "if server.condition.unresolved]",
     ),
     # Lookups
     Mutant("an unusable address stays an alert", "            self._ignored.pop(host, None)\n", ""),

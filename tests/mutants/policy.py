@@ -218,10 +218,14 @@ MUTANTS = (
         "replace(known, member=member)",
         "replace(known, member=member, placement=Placement.OUT)",
     ),
-    Mutant("a changed line is ignored", "known if known.member == member else replace(known, member=member)", "known"),
+    Mutant(
+        "a changed line is ignored",
+        "known if known.member is member or known.member == member else replace(known, member=member)",
+        "known",
+    ),
     Mutant(
         "every line makes a new server",
-        "known if known.member == member else replace(known, member=member)",
+        "known if known.member is member or known.member == member else replace(known, member=member)",
         "replace(known, member=member)",
     ),
     Mutant("new servers have no monitors", "or Server(member, unreported)", "or Server(member)"),

@@ -150,7 +150,7 @@ MUTANTS = (
         " for member in before if member.host not in new.removed)",
         " for member in before)",
     ),
-    Mutant("the floor counts disabled hosts", "sum(member.enabled for member in after)", "len(after)"),
+    Mutant("the floor counts disabled hosts", "enabled_number(after, floor)", "len(after)"),
     Mutant("the floor is one less", "    if missing <= 0:\n", "    if missing <= 1:\n"),
     Mutant("hosts that were disabled are enabled", "for member in before if member.enabled}", "for member in before}"),
     Mutant(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybal.core.model import Member
+from pybal.core.steps import finish
 from pybal.sources.etcd.conftool import NotPooled, Values, parse_value
 from pybal.sources.formats.entry import Refused
 
@@ -52,10 +53,16 @@ def test_value_of_conftool_is_read_back(host: str, weight: int, enabled: bool) -
 
 @given(st.lists(st.dictionaries(HOSTS, ANYTHING, max_size=5), max_size=5))
 def test_host_keeps_its_last_valid_value_independently_of_others(lists: list[dict[str, str | bytes]]) -> None:
-    values = Values("/p")
+    values, watched = Values("/p"), Values("/p")
     good: dict[str, Member | None] = {}
     for texts in lists:
-        listing = values.listing(texts)
+        finish(values.replacing(texts.items()))
+        listing = values.listing()
+        for host in good.keys() - texts.keys():
+            watched.remove(host)
+        for host, text in texts.items():
+            watched.put(host, text)
+        assert (watched.listing(), watched.size) == (listing, values.size)
         before, good = good, {}
         wrong = 0
         for host, text in texts.items():
@@ -74,4 +81,6 @@ def test_host_keeps_its_last_valid_value_independently_of_others(lists: list[dic
 @given(st.dictionaries(HOSTS, ANYTHING, max_size=5))
 def test_first_listing_equals_values_parsed_alone(texts: dict[str, str | bytes]) -> None:
     alone = [member_of(host, texts[host]) for host in sorted(texts)]
-    assert Values("/p").listing(texts).members == tuple(member for member in alone if member)
+    values = Values("/p")
+    assert finish(values.replacing(texts.items())) == len(texts)
+    assert values.listing().members == tuple(member for member in alone if member)

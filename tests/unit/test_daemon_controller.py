@@ -27,6 +27,7 @@ from pybal.runtime.turns import Turns, Work
 from pybal.sources.base import PoolState, SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 from tests.harness.observed_faults import observed_faults
+from tests.harness.opcodes import opcodes
 from tests.harness.turning_clock import TurningClock
 
 VIP = ip_address("10.2.1.1")
@@ -959,6 +960,17 @@ def test_list_is_compared_with_the_first_one_while_that_is_in_progress() -> None
     pool.source.listed(first)
     assert not pool.controller.pool.listed
     assert pool.source.pool() == PoolState(first, frozenset(("web1", "web2")))
+
+
+def test_cost_of_the_state_for_a_list_does_not_grow_with_the_pool() -> None:
+    def cost(size: int) -> int:
+        pool = ControllerOnClock()
+        pool.names = {f"web{number}": ip_address("10.1.0.0") + number for number in range(size)}
+        pool.start(*pool.names)
+        assert pool.source.pool().pooled == pool.names.keys()
+        return opcodes(pool.source.pool)
+
+    assert cost(1000) == cost(100)
 
 
 def test_list_in_progress_is_applied_after_an_exception() -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pybal.core.model import Member
-from pybal.sources.etcd.conftool import Values, parse_value
+from pybal.core.steps import finish
+from pybal.sources.etcd.conftool import Text, Values, parse_value
 from pybal.sources.formats.entry import Refused
+from pybal.sources.formats.text import Listing
 
 WANTED = 'wanted {"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
+
+
+def listing_of(values: Values, texts: Mapping[str, Text]) -> Listing:
+    """Return the list after a read of all values."""
+    finish(values.replacing(texts.items()))
+    return values.listing()
 
 
 @pytest.mark.parametrize(
@@ -57,12 +67,13 @@ def test_key_is_refused_when_not_a_host_name(key: str) -> None:
 
 
 def test_listing_has_active_members_in_order_of_keys() -> None:
-    listing = Values("/pools/web").listing(
+    listing = listing_of(
+        Values("/pools/web"),
         {
             "c": '{"weight": 3, "pooled": "yes"}',
             "a": '{"weight": 1, "pooled": "no"}',
             "b": '{"weight": 2, "pooled": "inactive"}',
-        }
+        },
     )
     assert listing.members == (Member("a", 1, enabled=False), Member("c", 3))
     assert listing.problems == ()
@@ -71,53 +82,53 @@ def test_listing_has_active_members_in_order_of_keys() -> None:
 
 def test_invalid_value_keeps_last_valid_member_and_is_a_problem() -> None:
     values = Values("/pools/web")
-    values.listing({"a": '{"weight": 1, "pooled": "yes"}'})
+    listing_of(values, {"a": '{"weight": 1, "pooled": "yes"}'})
     for _ in range(2):
-        listing = values.listing({"a": '{"weight": -1, "pooled": "yes"}', "b": '{"weight": 2, "pooled": "yes"}'})
+        listing = listing_of(values, {"a": '{"weight": -1, "pooled": "yes"}', "b": '{"weight": 2, "pooled": "yes"}'})
         assert listing.members == (Member("a", 1), Member("b", 2))
         assert listing.problems == ("key /pools/web/a: weight -1 of host a, wanted an integer from 0 to 2147483647",)
-    assert values.listing({"a": '{"weight": 4, "pooled": "yes"}'}).problems == ()
+    assert listing_of(values, {"a": '{"weight": 4, "pooled": "yes"}'}).problems == ()
 
 
 def test_problem_of_an_unprintable_key_is_one_line() -> None:
-    problems = Values("/pools").listing({"a\n\x1b": '{"pooled": "maybe"}'}).problems
+    problems = listing_of(Values("/pools"), {"a\n\x1b": '{"pooled": "maybe"}'}).problems
     assert problems == (r"key /pools/a\n\x1b: pooled 'maybe' of host a\n\x1b, wanted yes, no or inactive",)
 
 
 def test_host_is_omitted_until_its_first_valid_value() -> None:
     values = Values("/pools/web")
-    assert values.listing({"a": "?"}).members == ()
-    assert values.listing({"a": "??"}).members == ()
+    assert listing_of(values, {"a": "?"}).members == ()
+    assert listing_of(values, {"a": "??"}).members == ()
 
 
 def test_removed_host_loses_its_last_valid_value() -> None:
     values = Values("/pools/web")
-    values.listing({"a": '{"weight": 1, "pooled": "yes"}'})
-    values.listing({})
-    assert values.listing({"a": "?"}).members == ()
+    listing_of(values, {"a": '{"weight": 1, "pooled": "yes"}'})
+    listing_of(values, {})
+    assert listing_of(values, {"a": "?"}).members == ()
 
 
 def test_inactive_host_stays_inactive_while_its_value_is_invalid() -> None:
     values = Values("/pools/web")
-    values.listing({"a": '{"weight": 1, "pooled": "inactive"}'})
-    listing = values.listing({"a": "?"})
+    listing_of(values, {"a": '{"weight": 1, "pooled": "inactive"}'})
+    listing = listing_of(values, {"a": "?"})
     assert (listing.members, len(listing.problems), listing.removed) == ((), 1, frozenset(("a",)))
 
 
 def test_host_without_any_valid_value_is_not_declared_inactive() -> None:
-    assert Values("/pools/web").listing({"a": "?"}).removed == set()
+    assert listing_of(Values("/pools/web"), {"a": "?"}).removed == set()
 
 
 @pytest.mark.parametrize("text", ['{"pooled": "no"}', '{"pooled": "no", "weight": null}'])
 def test_no_disables_the_host_when_its_weight_is_invalid(text: str) -> None:
     """An operator who writes the key by hand wants the server out, with any weight."""
     values = Values("/d")
-    values.listing({"a": '{"pooled": "yes", "weight": 7}'})
-    listing = values.listing({"a": text})
+    listing_of(values, {"a": '{"pooled": "yes", "weight": 7}'})
+    listing = listing_of(values, {"a": text})
     assert listing.members == (Member("a", 7, enabled=False),)
     assert len(listing.problems) == 1
     assert not listing.unsure
-    assert values.listing({"a": '{"pooled": "yes", "weight": -1}'}).members == (Member("a", 7, enabled=False),)
-    fresh = Values("/d").listing({"a": text, "-x": text})
+    assert listing_of(values, {"a": '{"pooled": "yes", "weight": -1}'}).members == (Member("a", 7, enabled=False),)
+    fresh = listing_of(Values("/d"), {"a": text, "-x": text})
     assert fresh.members == (Member("a", enabled=False),)
     assert fresh.unsure == {"-x"}

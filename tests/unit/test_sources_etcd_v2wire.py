@@ -9,32 +9,24 @@ import pytest
 from pybal.core.steps import finish
 from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, Texts, parse_change, parsing_directory
+from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, parse_change, parsing_directory
 from tests.harness.turning_clock import TurningClock
-
-KNOWN = {"a": "1", "b": "2"}
 
 
 def change(action: str, key: str, value: str = "", *, directory: bool = False) -> Change:
     return Change(action, key, value, directory, 7)
 
 
-@pytest.mark.parametrize(
-    ("action", "key", "value", "expected"),
-    [
-        ("set", "/pools/web/c", "3", {"a": "1", "b": "2", "c": "3"}),
-        ("create", "/pools/web/c", "", {"a": "1", "b": "2", "c": ""}),
-        ("update", "/pools/web/a", "3", {"a": "3", "b": "2"}),
-        ("compareAndSwap", "/pools/web/a", "3", {"a": "3", "b": "2"}),
-        ("delete", "/pools/web/a", "", {"b": "2"}),
-        ("expire", "/pools/web/a", "", {"b": "2"}),
-        ("compareAndDelete", "/pools/web/a", "", {"b": "2"}),
-        ("delete", "/pools/web/unknown", "", KNOWN),
-    ],
-)
-def test_change_of_a_key_changes_one_value(action: str, key: str, value: str, expected: Texts) -> None:
-    assert change(action, key, value).apply(KNOWN, "/pools/web") == expected
-    assert KNOWN == {"a": "1", "b": "2"}
+@pytest.mark.parametrize("action", ["set", "create", "update", "compareAndSwap"])
+def test_change_sets_the_value_of_its_key(action: str) -> None:
+    one = change(action, "/pools/web/c")
+    assert (one.key_in("/pools/web"), one.deletes) == ("c", False)
+
+
+@pytest.mark.parametrize("action", ["delete", "expire", "compareAndDelete"])
+def test_change_deletes_its_key(action: str) -> None:
+    one = change(action, "/pools/web/a")
+    assert (one.key_in("/pools/web"), one.deletes) == ("a", True)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +42,11 @@ def test_change_of_a_key_changes_one_value(action: str, key: str, value: str, ex
     ids=lambda change: f"{change.action} {change.key}",
 )
 def test_other_changes_require_a_read(other: Change) -> None:
-    assert other.apply(KNOWN, "/pools/web") is None
+    assert other.key_in("/pools/web") is None
 
 
-def test_change_applies_to_the_root_directory() -> None:
-    assert change("set", "/a", "3").apply(KNOWN, "/") == {"a": "3", "b": "2"}
+def test_change_is_below_the_root_directory() -> None:
+    assert change("set", "/a", "3").key_in("/") == "a"
 
 
 def parsed(path: str, status: int, body: bytes, index: str) -> Snapshot:
@@ -144,7 +136,7 @@ def test_value_of_a_wrong_type_is_an_error_of_its_key(value: object) -> None:
     nodes = [{"key": f"/p/{name}", "value": found, "modifiedIndex": 5} for name, found in (("a", value), ("b", "1"))]
     assert parsed("/p", 200, directory(*nodes), "7").texts == {"a": None, "b": "1"}
     set_ = {"action": "set", "node": nodes[0]}
-    assert parse_change(200, json.dumps(set_).encode()).apply({"b": "1"}, "/p") == {"a": None, "b": "1"}
+    assert parse_change(200, json.dumps(set_).encode()).value is None
 
 
 def test_watch_ends_without_a_change_when_the_member_stops() -> None:

@@ -11,7 +11,7 @@ from pybal.core.steps import finish
 from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd import v3wire
-from pybal.sources.etcd.v3wire import KeyState, RangeResponse, TokenInvalid, WatchResponse
+from pybal.sources.etcd.v3wire import KeyState, RangeResponse, TokenInvalid, WatchedKeys, WatchResponse
 from tests.harness.turning_clock import TurningClock
 
 HEADER = (
@@ -229,9 +229,13 @@ def test_values_omit_deleted_keys() -> None:
 def test_changes_missed_by_a_watch_are_counted(
     revision: int, count: int, keys: dict[bytes, KeyState], number: int
 ) -> None:
-    assert v3wire.missed(KNOWN, RangeResponse("1", revision, count, keys)) == number
+    watched = WatchedKeys({})
+    watched.apply(KNOWN)
+    assert watched.missed(RangeResponse("1", revision, count, keys)) == number
 
 
 def test_changes_after_the_read_do_not_count_as_missed() -> None:
-    assert v3wire.missed(KNOWN, RangeResponse("1", 3, 3, {b"b": KeyState(3, b""), b"gone": KeyState(2, b"")})) == 0
-    assert v3wire.missed(KNOWN, RangeResponse("1", 3, 3, {b"c": KeyState(3, b"")})) == 1
+    watched = WatchedKeys({})
+    watched.apply(KNOWN)
+    assert watched.missed(RangeResponse("1", 3, 3, {b"b": KeyState(3, b""), b"gone": KeyState(2, b"")})) == 0
+    assert watched.missed(RangeResponse("1", 3, 3, {b"c": KeyState(3, b"")})) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from pybal.config.settings import Cordon, SourceSettings
 from pybal.core.model import Member
+from pybal.core.steps import finish
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.kubernetes.members import SILENCE, NodeMembers
 from pybal.sources.kubernetes.wire import Node, Nodes
@@ -40,7 +41,8 @@ class Followed:
 
     def read(self, found: Nodes, after: float = 1.0) -> None:
         self.now += after
-        self.listing = self._members.listing(found, self.now)
+        finish(self._members.replacing(found, "1", self.now))
+        self.listing = self._members.listing(self.now)
 
     @property
     def enabled(self) -> str:

@@ -12,13 +12,16 @@ are ignored. Both versions of etcd's API return the same values.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pybal.core.model import Member
+from pybal.core.steps import Steps, parts
 from pybal.core.text import printable
+from pybal.sources.etcd.responses import size
 from pybal.sources.formats.entry import Entry, Refused, integer, is_host, member, shown, unique
 from pybal.sources.formats.text import Listing
+from pybal.sources.ordered import in_order, put
 
 Text = str | bytes | None
 """A value; ``None`` if it is not a string."""
@@ -26,8 +29,6 @@ Text = str | bytes | None
 WANTED = '{"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
 LONGEST_VALUE = 4096
 """Longest value, in characters; conftool writes 50. A longer one is cut, hence invalid."""
-MANY = 500
-"""Number of new values from which parsing takes more than one step."""
 _STEP = 64
 _POOLED = {"yes": True, "no": False}
 
@@ -50,35 +51,66 @@ class _Value:
 
 
 class Values:
-    """A cache of the parsed values of ``directory``.
+    """The parsed values of the keys of ``directory``, which are relative to it.
 
-    An invalid value keeps the member of the last valid one, but disabled if it is ``no`` and only its weight is invalid. Unchanged values are not parsed again, because every single change results in a list of all members.
+    An invalid value keeps the member of the last valid one, but disabled if it is ``no`` and only its weight is invalid. ``size`` has
+    the bytes that count for all keys. A change of one key and a list cost the parser of one value and some copies of tables: no loop
+    in Python visits the other keys.
     """
 
     def __init__(self, directory: str) -> None:
+        self.size = 0
         self._directory = directory
         self._known: dict[str, _Value] = {}
+        self._members: dict[str, Member] = {}
+        self._problems: dict[str, str] = {}
+        self._inactive: dict[str, bool] = {}
+        self._unsure: dict[str, bool] = {}
 
-    def listing(self, texts: Mapping[str, Text]) -> Listing:
-        """Return the members in ``texts``, in the order of their keys, which are relative to the directory."""
-        self._known = {key: self._value(key, texts[key]) for key in sorted(texts)}
-        members = tuple(value.member for value in self._known.values() if value.member)
-        problems = tuple(value.problem for value in self._known.values() if value.problem)
-        inactive = frozenset(key for key, value in self._known.items() if value.inactive)
-        unsure = frozenset(key for key, value in self._known.items() if not value.inactive and not value.member)
-        return Listing(members, problems, inactive, unsure=unsure)
-
-    def parsing(self, texts: Mapping[str, Text]) -> Generator[None, None, None]:
-        """Parse the new values before :meth:`listing`, in short steps."""
-        for number, key in enumerate(texts, 1):
-            if not number % _STEP:
-                yield
-            self._known[key] = self._value(key, texts[key])
-
-    def _value(self, key: str, text: Text) -> _Value:
+    def put(self, key: str, text: Text) -> bool:
+        """Set the value of a key; return whether it differs from the last one."""
         before = self._known.get(key)
         if before is not None and before.text == text:
-            return before
+            return False
+        self._replace(key, self._parsed(key, text, before))
+        return True
+
+    def remove(self, key: str) -> None:
+        """Forget a key, also its last valid value."""
+        self._replace(key, None)
+
+    def replacing(self, texts: Iterable[tuple[str, Text]]) -> Steps[int]:
+        """Set all keys with their values in short steps; return the number of differences."""
+        differences, found = 0, set[str]()
+        for number, (key, text) in enumerate(texts, 1):
+            if not number % _STEP:
+                yield
+            found.add(key)
+            differences += self.put(key, text)
+        for part in parts(self._known.keys() - found):
+            yield
+            differences += len(part)
+            for key in part:
+                self.remove(key)
+        return differences
+
+    def listing(self) -> Listing:
+        """Return the members and the problems, in the order of their keys."""
+        self._members, self._problems = in_order(self._members), in_order(self._problems)
+        members, problems = tuple(self._members.values()), tuple(self._problems.values())
+        return Listing(members, problems, frozenset(self._inactive), unsure=frozenset(self._unsure))
+
+    def _replace(self, key: str, value: _Value | None) -> None:
+        put(self._members, key, value.member if value else None)
+        put(self._problems, key, value.problem if value else "")
+        put(self._inactive, key, value is not None and value.inactive)
+        put(self._unsure, key, value is not None and not value.inactive and not value.member)
+        before = self._known.get(key)
+        self.size += (size(key, value.text) if value else 0) - (size(key, before.text) if before else 0)
+        # Last: after an exception, the same value is set again.
+        put(self._known, key, value)
+
+    def _parsed(self, key: str, text: Text, before: _Value | None) -> _Value:
         try:
             member = parse_value(key, text)
         except Refused as refused:

@@ -53,7 +53,7 @@ def size(key: str | bytes, value: str | bytes | None) -> int:
 def check_size(total: int) -> None:
     """Raise :class:`SourceError` if the keys that a watch reports are larger than a response may be.
 
-    Each change lists all keys.
+    The next read of all keys would be refused.
     """
     if total > LARGEST:
         raise SourceError(f"more than {LARGEST >> 20} MiB of keys, or 12,000 (remove keys)", Trouble.GROWN)

@@ -21,11 +21,11 @@ from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import Authorization
-from pybal.sources.etcd.conftool import MANY, Values
+from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
-from pybal.sources.etcd.responses import LARGEST, check_size, size
+from pybal.sources.etcd.responses import LARGEST, check_size
 from pybal.sources.etcd.v2client import AddressCache, KeysClient
-from pybal.sources.etcd.v2wire import HistoryLost, Snapshot, Texts
+from pybal.sources.etcd.v2wire import HistoryLost, Snapshot
 from pybal.sources.feed import Feed
 
 #: Two changes within this many seconds are the beginning of a burst.
@@ -103,42 +103,46 @@ class Etcd2Reader:
 
     async def _follow(self, feed: Feed, endpoint: Endpoint) -> None:
         client = await self._client(endpoint)
-        known: Texts | None = None
-        index = 0
+        watched, index = False, 0
         try:
             while True:
                 found = await client.read(self._times.timeout)
-                if found.texts and len(found.texts) > MANY:
-                    await self._turns.run(self._values.parsing(found.texts))
-                self._report(feed, found.texts)
-                if known is not None and found.texts is not None and found.texts != known:
-                    await self._count_differences(client, known, found.texts, index)
-                known, index = await self._watch(feed, client, found)
+                if found.texts is None:
+                    feed.fail(SourceError(f"no directory {self._path}", Trouble.UNREACHABLE))
+                else:
+                    differences = await self._turns.run(self._values.replacing(found.texts.items()))
+                    self._report(feed)
+                    if watched and differences:
+                        await self._count_differences(client, differences, index)
+                watched, index = await self._watch(feed, client, found)
         finally:
             client.close()
 
-    async def _watch(self, feed: Feed, client: KeysClient, found: Snapshot) -> tuple[Texts | None, int]:
-        """Report changes until a read is due; return the last values, ``None`` if changes may be missing."""
-        texts, index = found.texts, found.index
+    async def _watch(self, feed: Feed, client: KeysClient, found: Snapshot) -> tuple[bool, int]:
+        """Report changes until a read is due; return whether none is missing, and the last index."""
+        exists, index = found.texts is not None, found.index
         until = self._reactor.seconds() + self._times.full_read
         while True:
             try:
                 change = await client.next_change(index + 1, self._times.timeout, self._times.poll)
             except HistoryLost:
                 await self._gather(feed)
-                return None, index
+                return False, index
             self._endpoints.confirm()
             if change is None:
-                return texts, index
-            if await self._gather(feed) or texts is None:
-                return None, index
-            texts, index = change.apply(texts, self._path), change.index
-            if texts is None:
-                return None, index
-            check_size(sum(size(key, text) for key, text in texts.items()))
-            self._report(feed, texts)
+                return exists, index
+            key = change.key_in(self._path)
+            if await self._gather(feed) or not exists or key is None:
+                return False, index
+            index = change.index
+            if change.deletes:
+                self._values.remove(key)
+            else:
+                self._values.put(key, change.value)
+            check_size(self._values.size)
+            self._report(feed)
             if self._reactor.seconds() >= until:
-                return texts, index
+                return True, index
 
     async def _gather(self, feed: Feed) -> bool:
         """Return whether this change belongs to a burst; if so, wait for the rest of it first.
@@ -152,21 +156,18 @@ class Etcd2Reader:
             await feed.sleep(self._times.gather)
         return burst
 
-    async def _count_differences(self, client: KeysClient, known: Texts, texts: Texts, index: int) -> None:
+    async def _count_differences(self, client: KeysClient, differences: int, index: int) -> None:
         """Count the changes that the watch has missed, unless they are just arriving."""
         try:
             late = await client.next_change(index + 1, self._times.timeout, self._times.timeout)
         except HistoryLost:
             return
         if late is None:
-            self.differences += sum(known.get(key) != texts.get(key) for key in known.keys() | texts.keys())
+            self.differences += differences
 
-    def _report(self, feed: Feed, texts: Texts | None) -> None:
-        if texts is None:
-            feed.fail(SourceError(f"no directory {self._path}", Trouble.UNREACHABLE))
-            return
+    def _report(self, feed: Feed) -> None:
         try:
-            feed.list(self._values.listing(texts))
+            feed.list(self._values.listing())
         except SourceError as error:
             feed.fail(error)
 

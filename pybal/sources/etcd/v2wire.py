@@ -52,16 +52,16 @@ class Change:
     directory: bool
     index: int
 
-    def apply(self, texts: Texts, path: str) -> Texts | None:
-        """Return the values of the directory ``path`` after the change, ``None`` if they must be read again."""
-        if self.directory or not self.key.startswith(below(path)):
+    def key_in(self, path: str) -> str | None:
+        """Return the key relative to the directory ``path``, ``None`` if that must be read again."""
+        if self.directory or not self.key.startswith(below(path)) or self.action not in _SET | _DELETED:
             return None
-        key = self.key.removeprefix(below(path))
-        if self.action in _SET:
-            return {**texts, key: self.value}
-        if self.action in _DELETED:
-            return {other: text for other, text in texts.items() if other != key}
-        return None
+        return self.key.removeprefix(below(path))
+
+    @property
+    def deletes(self) -> bool:
+        """True if the key no longer exists."""
+        return self.action in _DELETED
 
 
 def below(path: str) -> str:

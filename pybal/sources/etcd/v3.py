@@ -6,7 +6,7 @@ is reported when all members have failed in a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -23,10 +23,10 @@ from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError
-from pybal.sources.etcd.conftool import MANY, Values
+from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
-from pybal.sources.etcd.v3watch import KeyWatcher
+from pybal.sources.etcd.v3watch import KeyWatcher, ManyChanges
 from pybal.sources.etcd.v3wire import Keys, RangeResponse, values
 from pybal.sources.feed import Feed
 
@@ -57,7 +57,6 @@ class Etcd3Reader:
         self._turns = turns
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
-        self._keys: Keys = {}
         self._found: RangeResponse | None = None
         self._verified = False
         self._problem = ""
@@ -67,6 +66,8 @@ class Etcd3Reader:
         self._verified = False
         try:
             await self._watch(feed, await self._endpoints.current())
+        except ManyChanges:
+            pass
         except READ_ERRORS as error:
             failure = self._endpoints.fail(error)
             if self._verified:
@@ -97,16 +98,16 @@ class Etcd3Reader:
                     place=endpoint,
                 )
             self._found = found
-            if len(found.keys) > MANY:
-                await self._turns.run(self._values.parsing(self._texts(found.keys)))
-            self._report(feed, found.keys)
+            texts = ((self._name(key), value) for key, value in values(found.keys))
+            await self._turns.run(self._values.replacing(texts))
+            self._report(feed)
             watcher = KeyWatcher(
                 gateway,
                 self._prefix,
                 found,
                 clock=self._clock,
                 random=self._random,
-                changed=partial(self._report, feed),
+                changed=partial(self._change, feed),
                 verified=partial(self._confirm, feed),
             )
             await watcher.run()
@@ -114,10 +115,18 @@ class Etcd3Reader:
             self.differences += watcher.missed if watcher else 0
             gateway.close()
 
-    def _report(self, feed: Feed, keys: Keys) -> None:
-        """Report the keys as a list, with the last problem until the member is verified."""
-        self._keys = keys
-        listing = self._values.listing(self._texts(keys))
+    def _change(self, feed: Feed, changed: Keys) -> None:
+        """Report the list after the change of some keys."""
+        for key, state in changed.items():
+            if state.value is None:
+                self._values.remove(self._name(key))
+            else:
+                self._values.put(self._name(key), state.value)
+        self._report(feed)
+
+    def _report(self, feed: Feed) -> None:
+        """Report the list, with the last problem until the member is verified."""
+        listing = self._values.listing()
         if self._problem:
             listing = replace(listing, problems=(self._problem, *listing.problems))
         try:
@@ -125,8 +134,9 @@ class Etcd3Reader:
         except SourceError as error:
             feed.fail(error)
 
-    def _texts(self, keys: Keys) -> Mapping[str, bytes]:
-        return {key.removeprefix(self._prefix).decode("utf-8", "replace"): value for key, value in values(keys)}
+    def _name(self, key: bytes) -> str:
+        # Different keys have different names, also those that are not UTF-8.
+        return key.removeprefix(self._prefix).decode("utf-8", "surrogateescape")
 
     def _confirm(self, feed: Feed) -> None:
         """Record that the member works and its keys are complete."""
@@ -136,7 +146,7 @@ class Etcd3Reader:
         if feed.problem is None:
             feed.good()
         else:
-            self._report(feed, self._keys)
+            self._report(feed)
 
 
 def etcd3_source(

@@ -82,7 +82,7 @@ class Gateway:
         lines = LineSplitter(LARGEST)
 
         def take(piece: bytes) -> None:
-            # One report lists all keys, so it is not made for each of a hundred changes.
+            # One report copies the list, so it is not made for each of a hundred changes.
             if messages := [v3wire.parse_watch(line) for line in lines.feed(piece)]:
                 received(v3wire.merged(messages))
 

@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.responses import check_size, size
+from pybal.sources.etcd.responses import check_size
 from pybal.sources.etcd.v3client import TIMEOUT, Gateway
-from pybal.sources.etcd.v3wire import Keys, RangeResponse, WatchResponse, missed
+from pybal.sources.etcd.v3wire import Keys, RangeResponse, WatchedKeys, WatchResponse
 from pybal.sources.feed import shortened
 
 #: Seconds until the first probe, between probes, and until a probe times out (it may need a new connection).
@@ -31,11 +31,18 @@ LAG = 1.0
 #: Seconds between probes that read everything.
 FULL = 300.0
 
+#: Changes that are applied in one turn of the loop, which takes 5 ms.
+MOST_CHANGES = 500
+
+
+class ManyChanges(Exception):  # noqa: N818  # the reason to read everything
+    """A message has more than :data:`MOST_CHANGES` changes: to read all keys takes shorter turns."""
+
 
 class KeyWatcher:
     """Watches all keys with ``prefix``, beginning with those in ``found``, until the member is lost.
 
-    ``changed`` gets all keys after each change; ``verified`` is called after each probe without differences. ``missed``
+    ``changed`` gets the keys of each change; ``verified`` is called after each probe without differences. ``missed``
     counts the changes that probes found and the watch did not report.
     """
 
@@ -54,8 +61,7 @@ class KeyWatcher:
         self._gateway = gateway
         self._prefix = prefix
         self._found = found
-        self._keys = found.keys
-        self._size = _size(found.keys)
+        self._keys = WatchedKeys(found.keys)
         self._clock = clock
         self._random = random
         self._changed = changed
@@ -75,13 +81,13 @@ class KeyWatcher:
     def _received(self, message: WatchResponse) -> None:
         if message.ended:
             raise SourceError(f"watch ended: {message.ended}", Trouble.FAILED)
+        if len(message.keys) > MOST_CHANGES:
+            raise ManyChanges
         if message.keys:
-            before = {key: self._keys[key] for key in message.keys.keys() & self._keys.keys()}
-            self._size += _size(message.keys) - _size(before)
-            check_size(self._size)
-            self._keys = {**self._keys, **message.keys}
+            self._keys.apply(message.keys)
+            check_size(self._keys.size)
             try:
-                self._changed(self._keys)
+                self._changed(message.keys)
             except CancelledError as stopped:
                 self._end(stopped)
 
@@ -98,9 +104,7 @@ class KeyWatcher:
             found = await self._read(full=full)
             await self._compare(found)
             self._found = found
-            # Every later read has a higher revision than these deletions.
-            self._keys = {key: state for key, state in self._keys.items() if state.value is not None}
-            self._size = _size(self._keys)
+            self._keys.forget_deleted()
             if full:
                 full_at = self._clock.seconds() + FULL
             self._verified()
@@ -119,16 +123,12 @@ class KeyWatcher:
 
     async def _compare(self, found: RangeResponse) -> None:
         """Raise SourceError if the watch has missed any change in ``found``."""
-        if not missed(self._keys, found):
+        if not self._keys.missed(found):
             return
         await self._sleep(LAG)
-        if number := missed(self._keys, found):
+        if number := self._keys.missed(found):
             self.missed += number
             raise SourceError(f"watch missed {number} changes", Trouble.STALE)
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         return deferLater(self._clock, seconds)
-
-
-def _size(keys: Keys) -> int:
-    return sum(size(key, state.value) for key, state in keys.items())

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.responses import STEP, malformed, parse_object, refused, shortened
+from pybal.sources.etcd.responses import STEP, malformed, parse_object, refused, shortened, size
 
 _DIGITS = len(str(2**64))
 
@@ -70,6 +70,50 @@ class WatchResponse:
 
     keys: Keys
     ended: str = ""
+
+
+class WatchedKeys:
+    """The keys of a range and their changes, as a watch reports them.
+
+    ``size`` has the bytes that count for them. Deleted keys are kept until :meth:`forget_deleted`. No method but the constructor visits all keys.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self.size = _size(keys)
+        self._states = dict(keys)
+        self._deleted: set[bytes] = set()
+        self._latest = 0
+        """The highest revision of the changes since the last :meth:`forget_deleted`."""
+
+    def apply(self, changed: Keys) -> None:
+        """Note the new states of keys."""
+        for key, state in changed.items():
+            if before := self._states.get(key):
+                self.size -= size(key, before.value)
+            self._states[key] = state
+            self.size += size(key, state.value)
+            (self._deleted.discard if state.value is not None else self._deleted.add)(key)
+            self._latest = max(self._latest, state.revision)
+
+    def missed(self, found: RangeResponse) -> int:
+        """Return the number of changes that are in ``found`` but were not reported by the watch.
+
+        The watch may be ahead of the read: later changes are not counted, and then deleted keys are not counted either,
+        because the number of keys no longer shows them.
+        """
+        known = self._states
+        late = [key for key, state in found.keys.items() if key not in known or known[key].revision < state.revision]
+        if self._latest > found.revision:
+            return len(late)
+        absent = sum(key not in known or key in self._deleted for key in late)
+        return len(late) + abs(len(known) - len(self._deleted) + absent - found.count)
+
+    def forget_deleted(self) -> None:
+        """Forget the deleted keys: every later read includes these deletions."""
+        for key in self._deleted:
+            self.size -= size(key, self._states.pop(key).value)
+        self._deleted.clear()
+        self._latest = 0
 
 
 def range_end(prefix: bytes) -> bytes:
@@ -177,19 +221,6 @@ def values(known: Keys) -> Iterator[tuple[bytes, bytes]]:
     return ((key, state.value) for key, state in known.items() if state.value is not None)
 
 
-def missed(known: Keys, found: RangeResponse) -> int:
-    """Return the number of changes that are in ``found`` but not in ``known``, the result of a watch.
-
-    The watch may be ahead of the read: later changes are not counted, and then deleted keys are not counted either,
-    because the number of keys no longer shows them.
-    """
-    late = [key for key, state in found.keys.items() if key not in known or known[key].revision < state.revision]
-    if any(state.revision > found.revision for state in known.values()):
-        return len(late)
-    there = {key for key, _ in values(known)}
-    return len(late) + abs(len(there.union(late)) - found.count)
-
-
 def _range(prefix: bytes) -> dict[str, object]:
     return {"key": _base64(prefix), "range_end": _base64(range_end(prefix))}
 
@@ -202,6 +233,10 @@ def _key(entry: Mapping[str, str]) -> tuple[bytes, KeyState]:
 def _event(event: Mapping[str, Any]) -> tuple[bytes, KeyState]:
     key, state = _key(event["kv"])
     return key, KeyState(state.revision, None) if event.get("type") == "DELETE" else state
+
+
+def _size(keys: Keys) -> int:
+    return sum(size(key, state.value) for key, state in keys.items())
 
 
 def _number(text: str) -> int:

@@ -13,21 +13,21 @@ unschedulable        ``k8s-cordon``: weight 0 while enough members keep their we
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil
-from typing import TypeVar
 
 from pybal.config.settings import Cordon, SourceSettings
 from pybal.core.model import Member
+from pybal.core.steps import Steps, parts
 from pybal.core.text import first_of
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats.text import Listing
-from pybal.sources.kubernetes.wire import Nodes
-
-_T = TypeVar("_T")
+from pybal.sources.kubernetes import wire
+from pybal.sources.kubernetes.wire import Event, Node, Nodes
+from pybal.sources.ordered import in_order, put
 
 SILENCE = 300.0
 """Seconds after which a node that is Unknown counts as not ready if no monitor checks it."""
@@ -36,62 +36,111 @@ _MOST_SHOWN = 5
 
 
 class NodeMembers:
-    """The members that nodes are, with what has to be remembered of each node."""
+    """The members that nodes are, with what has to be remembered of each node.
+
+    ``nodes`` are the present ones. The change of a node and a list cost that node, the unusual ones and some copies of tables: no loop
+    in Python visits the others.
+    """
 
     def __init__(self, settings: SourceSettings) -> None:
+        self.nodes: dict[str, Node] = {}
         self._settings = settings
-        self._ready: dict[str, bool | None] = {}
+        self._last: dict[str, bool | None] = {}
         """The last condition that was not Unknown; ``None`` without one."""
         self._unknown: dict[str, float] = {}
         """The times since which nodes are Unknown, the longest first."""
-        self._cordoned: dict[str, None] = {}
-        """The cordoned nodes, the first one first."""
+        self._cordoned: dict[str, bool] = {}
+        """The cordoned nodes to drain, the first one first."""
+        self._removed: dict[str, bool] = {}
+        """The cordoned nodes that are no members."""
+        self._usable: dict[str, Member] = {}
+        """The members, disabled if they are not Ready."""
+        self._ready: dict[str, bool] = {}
+        """The usable nodes that were last Ready."""
+        self._new: dict[str, bool] = {}
+        """The usable nodes that were never anything but Unknown."""
+        self._undecided: dict[str, bool] = {}
+        self._problems: dict[str, str] = {}
 
-    def listing(self, nodes: Nodes, now: float) -> Listing:
+    def apply(self, event: Event, now: float) -> bool:
+        """Change the nodes by an event at the time ``now``; return whether it differs from what is known."""
+        if not wire.apply(self.nodes, event):
+            return False
+        self._note(event.name, now)
+        return True
+
+    def replacing(self, found: Nodes, version: str, now: float) -> Steps[int]:
+        """Replace all nodes in short steps; return how many differ, except nodes changed after ``version``."""
+        gone = self.nodes.keys() - found.keys()
+        number = len(gone)
+        for names in parts(sorted(found)):
+            part = {name: found[name] for name in names}
+            before = {name: self.nodes[name] for name in names if name in self.nodes}
+            number += wire.differences(before, part, version)
+            self.nodes.update(wire.relisted(before, part))
+            for name in names:
+                self._note(name, now)
+            yield
+        for names in parts(gone):
+            for name in names:
+                del self.nodes[name]
+                self._note(name, now)
+            yield
+        return number
+
+    def listing(self, now: float) -> Listing:
         """Return the members of the nodes at the time ``now``, sorted by name.
 
         Raises :class:`SourceError` if no node is known to be Ready and some are Unknown: the control plane has most probably lost its
         connection to the nodes, rather than all nodes failing together.
         """
-        self._note(nodes, now)
-        removing = self._settings.cordon is Cordon.REMOVE
-        usable = {
-            name: node.member
-            for name, node in sorted(nodes.items())
-            if node.member and not (removing and node.cordoned)
-        }
-        unknown = [name for name in usable if nodes[name].ready is None]
-        if unknown and not any(self._ready[name] for name in usable):
+        usable = self._usable = in_order(self._usable)
+        unknown = self._unknown.keys() & usable.keys()
+        if unknown and not self._ready:
             raise SourceError(
                 f"no node is Ready and {len(unknown)} of {len(usable)} are Unknown; assuming a partitioned control plane",
                 Trouble.FLOOR,
             )
-        if_never_known = self._settings.monitored
-        ready = {name: if_never_known if last is None else last for name, last in self._ready.items()}
-        enabled = {name for name in usable if ready[name]}
+        enabled = self._ready.keys() | (self._new.keys() if self._settings.monitored else ())
         silent = self._silent(enabled, now)
         cordoned = [name for name in self._cordoned if name in enabled and name not in silent]
-        drained = set(cordoned[: max(0, len(enabled) - len(silent) - self._floor(len(usable)))])
-        serving = enabled - silent
-        members = tuple(
-            member if name in serving and name not in drained else _changed(member, name in serving, name in drained)
-            for name, member in usable.items()
-        )
+        floor = self._floor(len(usable))
+        drained = cordoned[: max(0, len(enabled) - len(silent) - floor)]
+        disabled = {name: replace(usable[name], enabled=False) for name in silent}
+        members = {**usable, **disabled, **{name: replace(usable[name], weight=0) for name in drained}}
+        self._problems = in_order(self._problems)
         problems = (
-            *(node.problem for _, node in sorted(nodes.items()) if node.problem),
+            *self._problems.values(),
             *_unknown_problem(unknown, silent, len(usable)),
-            *_cordon_problem(cordoned[len(drained) :], self._floor(len(usable))),
+            *_cordon_problem(cordoned[len(drained) :], floor),
         )
-        undecided = {name for name, node in nodes.items() if node.member is None or self._ready[name] is None}
-        removed = {name for name, node in nodes.items() if removing and node.cordoned}
-        return Listing(members, problems, frozenset(removed), unsure=frozenset(undecided - removed))
+        unsure = frozenset(self._undecided.keys() - self._removed.keys())
+        return Listing(tuple(members.values()), problems, frozenset(self._removed), unsure=unsure)
 
-    def _note(self, nodes: Nodes, now: float) -> None:
-        self._ready = {name: self._ready.get(name) if n.ready is None else n.ready for name, n in nodes.items()}
-        self._unknown = _kept(self._unknown, (name for name, node in nodes.items() if node.ready is None), now)
-        draining = self._settings.cordon is Cordon.DRAIN
-        cordoned = (name for name, node in sorted(nodes.items()) if draining and node.cordoned)
-        self._cordoned = _kept(self._cordoned, cordoned, None)
+    def _note(self, name: str, now: float) -> None:
+        """Note what lists need of a node."""
+        node = self.nodes.get(name)
+        if node is None:
+            facts = (self._last, self._unknown, self._cordoned, self._removed)
+            for table in (*facts, self._usable, self._ready, self._new, self._undecided, self._problems):
+                table.pop(name, None)
+            return
+        ready = self._last[name] = self._last.get(name) if node.ready is None else node.ready
+        if node.ready is None:
+            self._unknown.setdefault(name, now)
+        else:
+            self._unknown.pop(name, None)
+        removed = node.cordoned and self._settings.cordon is Cordon.REMOVE
+        member = None if removed else node.member
+        if member and not (self._settings.monitored if ready is None else ready):
+            member = replace(member, enabled=False)
+        put(self._cordoned, name, node.cordoned and self._settings.cordon is Cordon.DRAIN)
+        put(self._removed, name, removed)
+        put(self._usable, name, member)
+        put(self._ready, name, member is not None and ready)
+        put(self._new, name, member is not None and ready is None)
+        put(self._undecided, name, node.member is None or ready is None)
+        put(self._problems, name, node.problem)
 
     def _silent(self, enabled: AbstractSet[str], now: float) -> AbstractSet[str]:
         """Return the nodes to disable because they are Unknown for too long."""
@@ -103,17 +152,6 @@ class NodeMembers:
 
     def _floor(self, total: int) -> int:
         return max(1, ceil(Decimal(str(self._settings.threshold)) * total))
-
-
-def _changed(member: Member, enabled: bool, drained: bool) -> Member:
-    return replace(member, enabled=enabled, weight=0 if drained else member.weight)
-
-
-def _kept(before: Mapping[str, _T], names: Iterable[str], new: _T) -> dict[str, _T]:
-    """Return the entries of ``before`` with these names, in their order, then the new names."""
-    found = dict.fromkeys(names)
-    kept = {name: value for name, value in before.items() if name in found}
-    return kept | {name: new for name in found if name not in kept}
 
 
 def _unknown_problem(unknown: Collection[str], silent: Collection[str], total: int) -> Iterator[str]:

@@ -34,12 +34,13 @@ from pybal.runtime.backoff import Backoff
 from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.lines import LineSplitter
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.credentials import SecretFile
 from pybal.sources.feed import Feed
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.members import NodeMembers
-from pybal.sources.kubernetes.wire import Expired, Node, Nodes, Page
+from pybal.sources.kubernetes.wire import Expired, Nodes, Page
 
 #: Longest requested duration of a watch, in seconds, and the time it may exceed that.
 WATCH, GRACE = 10.0, 2.0
@@ -71,7 +72,14 @@ class KubernetesReader:
     """Reads ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR`` through the ``client`` of that server."""
 
     def __init__(
-        self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random, files: FileValues
+        self,
+        settings: SourceSettings,
+        client: HTTPClient,
+        clock: IReactorTime,
+        random: Random,
+        *,
+        turns: Turns,
+        files: FileValues,
     ) -> None:
         parts = urlsplit(settings.url)
         self.differences = 0
@@ -86,7 +94,7 @@ class KubernetesReader:
         self._clock = clock
         self._random = random
         self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, random)
-        self._nodes: dict[str, Node] = {}
+        self._turns = turns
         self._members = NodeMembers(settings)
         self._most = settings.max_pool_size
         self._deleted: dict[str, None] = {}
@@ -131,10 +139,12 @@ class KubernetesReader:
             page = await self._page(limit=PAGE, **{"continue": page.rest})
             found.update(page.nodes)
             self._check_number(found)
+        steps = self._members.replacing(found, self._version, self._clock.seconds())
+        differences = await self._turns.run(steps)
         if self._watched:
-            self.differences += wire.differences(self._nodes, found, self._version)
+            self.differences += differences
         self._watched = False
-        self._nodes, self._version = wire.relisted(self._nodes, found), page.version
+        self._version = page.version
         self._report(feed)
 
     async def _watch_until(self, feed: Feed, end: float) -> None:
@@ -156,7 +166,7 @@ class KubernetesReader:
         request = await self._request(
             watch="1", allowWatchBookmarks="true", timeoutSeconds=seconds, resourceVersion=self._version
         )
-        answer = await self._client.stream(request, BodyListener(self._events(feed), ended.callback))
+        answer = await self._client.stream(request, BodyListener(self._events(feed, ended), ended.callback))
         if answer.status != _OK:
             raise self._error_response(answer)
         reason = await ended.addTimeout(seconds + GRACE, self._clock, lambda *_: None)
@@ -168,20 +178,25 @@ class KubernetesReader:
             wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g} s"
             raise SourceError(f"watch ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
 
-    def _events(self, feed: Feed) -> Callable[[bytes], None]:
-        """Return a callback that applies the events in a piece of a watch, then reports the nodes."""
+    def _events(self, feed: Feed, ended: Deferred[Exception]) -> Callable[[bytes], None]:
+        """Return a callback that applies the events in a piece of a watch, then reports the nodes.
+
+        It ignores what arrives after the watch has ``ended``: the next one begins with that.
+        """
         lines = LineSplitter(LARGEST_EVENT)
 
         def apply(piece: bytes) -> None:
+            if ended.called:
+                return
             changed = False
             try:
                 for line in lines.feed(piece):
                     event = wire.event(line)
-                    changed |= wire.apply(self._nodes, event)
+                    changed |= self._members.apply(event, self._clock.seconds())
                     self._version = event.version
                     if event.name and event.node is None:
                         self._note_deleted(event.name)
-                    self._check_number(self._nodes)
+                    self._check_number(self._members.nodes)
             finally:
                 if changed:
                     self._report(feed)
@@ -194,7 +209,7 @@ class KubernetesReader:
             del self._deleted[next(iter(self._deleted))]
 
     def _check_number(self, nodes: Nodes) -> None:
-        """Raise SourceError for more nodes than a list may have: each event lists them all."""
+        """Raise SourceError for more nodes than a list may have."""
         if len(nodes) > self._most:
             text = f"more than max-pool-size = {self._most} nodes (raise max-pool-size, or select nodes by a label)"
             raise SourceError(text, Trouble.GROWN)
@@ -229,9 +244,9 @@ class KubernetesReader:
 
     def _report(self, feed: Feed) -> None:
         try:
-            for name in self._deleted.keys() & self._nodes.keys():
+            for name in self._deleted.keys() & self._members.nodes.keys():
                 del self._deleted[name]
-            found = self._members.listing(self._nodes, self._clock.seconds())
+            found = self._members.listing(self._clock.seconds())
             problems, removed = (
                 (*found.problems, *self._watch_problems),
                 found.removed | frozenset(self._deleted if found.members else ()),
@@ -250,11 +265,12 @@ def kubernetes_source(
     reactor: Reactor,
     random: Random,
     lookup: Lookup | None = None,
+    turns: Turns | None = None,
     files: FileValues | None = None,
 ) -> Feed:
     """Return the source of a ``k8s://`` URL; ``lookup`` defaults to that of this host.
 
-    ``files`` reads secrets and certificates.
+    Lists are made in ``turns``; ``files`` reads secrets and certificates.
     """
     files = files or inline(reactor)
     parts = urlsplit(settings.url)
@@ -266,4 +282,5 @@ def kubernetes_source(
         lookup=lookup or dns_lookup(reactor, files=files),
         limit=LARGEST_PAGE,
     )
-    return Feed(masked(settings.url), KubernetesReader(settings, client, reactor, random, files), reactor, random)
+    reader = KubernetesReader(settings, client, reactor, random, turns=turns or Turns(reactor), files=files)
+    return Feed(masked(settings.url), reader, reactor, random)

@@ -100,7 +100,9 @@ def etcd2_directory(data: bytes) -> None:
     for key, text in (found.texts or {}).items():
         assert isinstance(key, str)
         assert text is None or isinstance(text, str)
-    is_sound(Values("/p").listing(found.texts or {}))
+    values = Values("/p")
+    finish(values.replacing((found.texts or {}).items()))
+    is_sound(values.listing())
 
 
 @target(
@@ -126,10 +128,8 @@ def etcd2_change(data: bytes) -> None:
     except v2wire.HistoryLost:
         assert status != 200
         return
-    known: dict[str, str | None] = {"a": "0", "b": "1"}
-    after = change.apply(known, "/p")
-    if after is not None:
-        assert len({key for key in {*known, *after} if known.get(key, "?") != after.get(key, "?")}) <= 1
+    key = change.key_in("/p")
+    assert key is None or change.key == f"/p/{key}"
 
 
 @target(
@@ -169,7 +169,7 @@ def etcd3_response(data: bytes) -> None:
     again = json.dumps({"header": header, "kvs": entries, "count": str(found.count)}).encode()
     assert finish(v3wire.parsing_range(again)) == found
     assert found.follows(found)
-    assert v3wire.missed(found.keys, found) == abs(len(found.keys) - found.count) or found.keys
+    assert v3wire.WatchedKeys(found.keys).missed(found) == abs(len(found.keys) - found.count) or found.keys
 
 
 @target(
@@ -234,13 +234,15 @@ def conftool_value(data: bytes) -> None:
             assert member.host == key
             pooled = "yes" if member.enabled else "no"
             assert parse_value(key, json.dumps({"weight": member.weight, "pooled": pooled})) == member
-    values = Values("/conftool/v1/pools/x")
-    first = values.listing({key: text, "other": '{"weight": 1, "pooled": "yes"}'})
+    values, texts = Values("/conftool/v1/pools/x"), {key: text, "other": '{"weight": 1, "pooled": "yes"}'}
+    assert finish(values.replacing(texts.items())) == len(texts)
+    first = values.listing()
     is_sound(first)
     assert Member("other", 1) in first.members or key == "other"
-    assert values.listing({key: text, "other": '{"weight": 1, "pooled": "yes"}'}) == first
-    later = values.listing({key: text})
-    is_sound(later)
+    assert finish(values.replacing(texts.items())) == 0
+    assert values.listing() == first
+    values.remove("other")
+    is_sound(values.listing())
 
 
 @target(
