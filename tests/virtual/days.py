@@ -20,6 +20,9 @@ from tests.virtual.site import KINDS, Line, site
 SHARE = 0
 """Server-seconds of a run at least; a quiet stretch at its end makes up for the rest."""
 
+MOST_REFUSED = 60.0
+"""Seconds for which a reload may be refused after all repairs: until the table is read."""
+
 _MODES = st.sampled_from([Mode.SERVING, Mode.SERVING, *Mode])
 _STRETCHES = st.sampled_from([0.0, 1.0, 10.0, 60.0, 90.0, 200.0, 900.0])
 _NUMBERS = st.integers(0, 1000)
@@ -289,7 +292,8 @@ class VirtualDays(RuleBasedStateMachine):
         for name, host in list(self.site.depooled):
             self._command("repool", service=name, host=host)
         self.site.depooled.clear()
-        self._reload()
+        refusal = self.balancer.wait(self.site.reload, MOST_REFUSED)
+        assert not refusal, refusal
         self.laws.check_healed()
 
     def _reload(self) -> None:
