@@ -30,7 +30,9 @@ _BAD_LISTS = st.sampled_from(["", "{ 'host': 'w1.test', 'weight'", "no list\n", 
 _BAD_SECTIONS = st.sampled_from(
     ["[s0]\nport = 99999\n", "[s0\n", "[a]\nip = 192.0.2.250\nno-such-option = 1\n", "\0\n"]
 )
-_THREADS = st.sampled_from(["files", "doctor", "values", "state", "names", "exabgp", "configuration", "overrides"])
+_THREADS = st.sampled_from(
+    ["files", "doctor", "values", "state", "names", "exabgp", "configuration", "overrides", "journal", "journal-past"]
+)
 _OPTIONS = st.fixed_dictionaries(
     {
         "scheduler": st.sampled_from(["wrr", "rr", "sh"]),
@@ -183,6 +185,7 @@ class VirtualDays(RuleBasedStateMachine):
     @change()
     def restart(self) -> None:
         self._count()
+        self.laws.check_replay()
         self.site.restart()
         self.laws.restarted()
 
@@ -261,6 +264,14 @@ class VirtualDays(RuleBasedStateMachine):
         self.balancer.threads.hung.add(name)
 
     @change()
+    def fill_disk(self) -> None:
+        self.site.fill_disk()
+
+    @change()
+    def make_room(self) -> None:
+        self.balancer.threads.full = False
+
+    @change()
     def release_threads(self) -> None:
         self.balancer.threads.release()
         self.site.woken = self.balancer.now
@@ -277,6 +288,7 @@ class VirtualDays(RuleBasedStateMachine):
             if hasattr(self, "site") and not self.balancer.errors:
                 self._heal()
                 self._rest()
+                self.laws.check_replay()
 
     def _rest(self) -> None:
         missing = SHARE - self._own

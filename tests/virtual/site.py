@@ -26,6 +26,7 @@ instrumentation = yes
 instrumentation_ips = ['127.0.0.1']
 instrumentation_port = 9090
 ipvs-backend = memory
+journal = yes
 bgp = yes
 bgp-local-asn = 64600
 bgp-peer-address = {peers}
@@ -99,6 +100,8 @@ class Site:
         """The virtual time of the last change of each service's list or options."""
         self.depooled: dict[tuple[str, str], float] = {}
         """The virtual time until which the operator has taken each host out of a service."""
+        self.filled = 0
+        """The number of times that the disk of the journal became full."""
         self.foreign_since: float | None = None
         self.refusing: float | None = None
         self.woken = self.routed = self.named = 0.0
@@ -125,6 +128,7 @@ class Site:
         balancer.ipvs.refuses = ""
         balancer.ipvs.change([each for each in self.foreign() if each.key in balancer.ipvs.held])
         balancer.threads.release()
+        balancer.threads.full = False
         balancer.bgp.starts = True
         if balancer.bgp.child is not None:
             balancer.bgp.child.hung = False
@@ -219,6 +223,11 @@ class Site:
         """Yield the removal of each entry that another program may have added."""
         for vip in self.foreign_vips:
             yield Op(Command.DELETE_SERVICE, VirtualService(Key(TCP, vip, 80), "wrr"))
+
+    def fill_disk(self) -> None:
+        """Let the journal find no space on its disk."""
+        self.filled += not self.balancer.threads.full
+        self.balancer.threads.full = True
 
     # -- facts
 
