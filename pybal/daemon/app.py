@@ -364,6 +364,7 @@ class App:
             read=read,
             host=socket.gethostname(),
             version=__version__,
+            writer=self._machine.writer,
         )
 
     def _past(self, journal: Recorder | None, state: Path | None, read: Callable[[], Clocks]) -> Rebuild | None:
@@ -375,7 +376,7 @@ class App:
             run=journal.run,
             histories=self._services.histories,
             clock=self._reactor,
-            threads=Workers("journal-past", 1, self._reactor),
+            threads=self._machine.workers("journal-past", 1, self._reactor),
             read=read,
         )
 

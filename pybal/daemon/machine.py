@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.run import ChildProcess
 from pybal.checks.network import Network
+from pybal.runtime.log_writer import LogWriter
 from pybal.runtime.workers import MakeWorkers, Workers
 from pybal.status.listener import Bind, bound
 
@@ -20,10 +21,12 @@ def _wall() -> datetime:
 class Machine(NamedTuple):
     """A machine.
 
-    ``workers`` makes threads, ``spawn`` starts ExaBGP, ``bind`` opens an HTTP endpoint, ``wall`` is the wall clock. Checks use the ``network``.
+    ``workers`` and ``writer`` make threads, ``spawn`` starts ExaBGP, ``bind`` opens an HTTP endpoint, ``wall`` is the wall clock. Checks use
+    the ``network``.
     """
 
     workers: MakeWorkers = Workers
+    writer: Callable[..., LogWriter] = LogWriter
     network: Network = Network()
     spawn: Callable[..., ChildProcess] = Child
     bind: Bind = bound

@@ -103,8 +103,8 @@ class Gap:
 class Recorder:
     """The journal of one run of the daemon in ``directory``, of at most ``size`` bytes.
 
-    ``read`` returns the present time of both clocks, ``host`` is the name of this balancer, ``threads`` closes the journal. Pools are
-    numbered, because a service may take the name of another one.
+    ``read`` returns the present time of both clocks, ``host`` is the name of this balancer, ``writer`` makes the thread that writes,
+    ``threads`` closes the journal. Pools are numbered, because a service may take the name of another one.
     """
 
     _log = Logger()
@@ -120,6 +120,7 @@ class Recorder:
         read: Callable[[], Clocks],
         host: str,
         version: str,
+        writer: Callable[..., LogWriter] = LogWriter,
     ) -> None:
         self._directory = directory
         self._segment = min(size // SEGMENTS, LARGEST_SEGMENT)
@@ -147,7 +148,7 @@ class Recorder:
         self._gap: Gap | None = None
         self._losing = False
         """True from a loss of records until the next segment begins."""
-        self._writer = LogWriter(
+        self._writer = writer(
             SegmentFiles(directory, size).write,
             lambda _trouble, _now: b"",
             limit=QUEUE_BYTES,

@@ -217,13 +217,13 @@ class Replay:
             self._run, self._n = record["run"], None
             self._forget()
             if record["n"] != 1 and self.counts.segments > 1:
-                self.gaps.append(Gap(self.time, record["time"], None))
+                self.gaps.append(Gap(self.time, record["time"], None, _reason(record)))
 
     def _follow(self, record: Document) -> None:
         """Follow the numbers of the records, and note a gap."""
         n = record["n"]
         if self._n is not None and n != self._n + 1:
-            self.gaps.append(Gap(self.time, record["time"], n - self._n - 1, record.get("lost", {}).get("reason", "")))
+            self.gaps.append(Gap(self.time, record["time"], n - self._n - 1, _reason(record)))
             self._forget()
         self._n, self.at, self.time = n, record["at"], record["time"]
 
@@ -404,6 +404,12 @@ class Announcing:
                 known = self._standings[each.name] = facts, pool, standing
             found.append(known[2])
         return found
+
+
+def _reason(record: Document) -> str:
+    """Return why records before a header are lost, empty if that is unknown."""
+    reason: str = record.get("lost", {}).get("reason", "")
+    return reason
 
 
 def unequal(replayed: Pool, recorded: Pool) -> str:

@@ -27,6 +27,8 @@ class SegmentFiles:
         self._directory = directory
         self._most = most
         self._file = -1
+        self._path: Path
+        """The file of the newest segment."""
         self._size = 0
         self._failure: OSError | None = None
         """The reason why no segment is open."""
@@ -52,7 +54,7 @@ class SegmentFiles:
                 write_all(self._file, segment)
             except OSError:
                 with suppress(OSError):
-                    os.ftruncate(self._file, self._size)
+                    self._cut()
                 self._close()
                 raise
             self._size += len(segment)
@@ -63,13 +65,21 @@ class SegmentFiles:
         last = segments_of(self._directory)[-1:]
         number = 1 + (int(last[0].stem) if last else 0)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_APPEND
-        self._file = os.open(self._directory / f"{number:08}.jsonl", flags, MODE)
+        self._path = self._directory / f"{number:08}.jsonl"
+        self._file = os.open(self._path, flags, MODE)
         self._size = 0
 
     def _close(self) -> None:
         if self._file >= 0:
             descriptor, self._file = self._file, -1
             os.close(descriptor)
+
+    def _cut(self) -> None:
+        """Remove what a failed write left, and the segment if nothing else is in it."""
+        if self._size:
+            os.ftruncate(self._file, self._size)
+        else:
+            self._path.unlink()
 
     def _delete(self) -> None:
         """Delete the oldest segments, never the newest one."""

@@ -27,10 +27,10 @@ BEGIN = datetime(2026, 11, 30, 8, tzinfo=UTC)
 class JournaledPool:
     """A journal of at most ``size`` bytes, and the pool of the service web.
 
-    Other keywords are fields of its ``Service``.
+    The wall clock is ``begin`` at the start. Other keywords are fields of its ``Service``.
     """
 
-    def __init__(self, directory: Path, size: int = 10_000_000, **more: Any) -> None:
+    def __init__(self, directory: Path, size: int = 10_000_000, *, begin: datetime = BEGIN, **more: Any) -> None:
         self.directory = directory / "journal"
         self.clock = Clock()
         self.recorder = Recorder(
@@ -39,7 +39,7 @@ class JournaledPool:
             clock=self.clock,
             turns=Turns(self.clock, now=self.clock.seconds),
             threads=FakeWorkers(self.clock),
-            read=lambda: Clocks(self.clock.seconds(), BEGIN + timedelta(seconds=self.clock.seconds())),
+            read=lambda: Clocks(self.clock.seconds(), begin + timedelta(seconds=self.clock.seconds())),
             host="lvs1",
             version="2.0.0",
         )

@@ -121,9 +121,14 @@ REPLAY_MUTANTS = (
         "if self.counts.segments > 1:",
     ),
     Mutant(
+        "a gap at a start has no reason",
+        'record["time"], None, _reason(record)))',
+        'record["time"], None))',
+    ),
+    Mutant(
         "a run that begins in the middle has no gap",
         '            if record["n"] != 1 and self.counts.segments > 1:\n'
-        '                self.gaps.append(Gap(self.time, record["time"], None))\n',
+        '                self.gaps.append(Gap(self.time, record["time"], None, _reason(record)))\n',
         "",
     ),
     Mutant("bursts outlive a gap", "        self._bursts.clear()\n", ""),

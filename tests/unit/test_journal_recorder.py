@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pybal.core.policy import step
 from pybal.journal.reader import JournalError, Reader
 from pybal.journal.recorder import Tape
 from pybal.journal.replay import replayed
-from tests.harness.journaled_pool import JournaledPool
+from tests.harness.journaled_pool import BEGIN, JournaledPool
 from tests.harness.pool_events import down, listed, service, up
 
 
@@ -272,6 +273,23 @@ def test_gap_is_reported_with_its_reason_and_length(tmp_path: Path) -> None:
     assert gap.records >= 2
     assert replay.differences == []
     assert replay.pool("web") == balancer.pool
+
+
+def test_gap_at_a_start_is_reported_with_its_reason(tmp_path: Path) -> None:
+    before = JournaledPool(tmp_path)
+    before.begin()
+    before.stop()
+    moved = before.directory.rename(tmp_path / "first")
+    before.directory.write_text("not a directory")
+    balancer = JournaledPool(tmp_path, begin=BEGIN + timedelta(hours=1))
+    balancer.pass_time()
+    balancer.wait(lambda: balancer.has_alert("File exists"))
+    balancer.directory.unlink()
+    moved.rename(balancer.directory)
+    balancer.wait(lambda: not balancer.alerts())
+    balancer.stop()
+    (gap,) = balancer.replay().gaps
+    assert (gap.records, gap.reason) == (None, "File exists")
 
 
 def test_tape_is_bound_to_the_service_and_not_to_its_name(tmp_path: Path) -> None:

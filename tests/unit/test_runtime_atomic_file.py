@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pybal.runtime.atomic_file import replace
+from tests.harness.full_disk import REASON, full_disk
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "state.json"
-
-
-@contextmanager
-def file_size_limit() -> Iterator[None]:
-    """Let writes beyond 4096 bytes fail with EFBIG.
-
-    Between the phases of a test pytest would be refused its own output, and ends without a word.
-    """
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_replace_creates_a_file_and_leaves_no_other(file: Path) -> None:
@@ -64,7 +45,7 @@ def test_replace_sets_the_mode_under_the_umask(file: Path, mode: int) -> None:
 
 def test_replace_keeps_the_old_file_when_the_write_fails(file: Path) -> None:
     replace(file, b"one")
-    with pytest.raises(OSError, match="File too large"), file_size_limit():
+    with full_disk(4096), pytest.raises(OSError, match=REASON):
         replace(file, bytes(10000))
     assert file.read_bytes() == b"one"
     assert [path.name for path in file.parent.iterdir()] == ["state.json"]

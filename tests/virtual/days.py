@@ -20,6 +20,9 @@ from tests.virtual.site import KINDS, Line, site
 SHARE = 0
 """Server-seconds of a run at least; a quiet stretch at its end makes up for the rest."""
 
+MOST_REFUSED = 60.0
+"""Seconds for which a reload may be refused after all repairs: until the table is read."""
+
 _MODES = st.sampled_from([Mode.SERVING, Mode.SERVING, *Mode])
 _STRETCHES = st.sampled_from([0.0, 1.0, 10.0, 60.0, 90.0, 200.0, 900.0])
 _NUMBERS = st.integers(0, 1000)
@@ -27,7 +30,9 @@ _BAD_LISTS = st.sampled_from(["", "{ 'host': 'w1.test', 'weight'", "no list\n", 
 _BAD_SECTIONS = st.sampled_from(
     ["[s0]\nport = 99999\n", "[s0\n", "[a]\nip = 192.0.2.250\nno-such-option = 1\n", "\0\n"]
 )
-_THREADS = st.sampled_from(["files", "doctor", "values", "state", "names", "exabgp", "configuration", "overrides"])
+_THREADS = st.sampled_from(
+    ["files", "doctor", "values", "state", "names", "exabgp", "configuration", "overrides", "journal", "journal-past"]
+)
 _OPTIONS = st.fixed_dictionaries(
     {
         "scheduler": st.sampled_from(["wrr", "rr", "sh"]),
@@ -180,6 +185,7 @@ class VirtualDays(RuleBasedStateMachine):
     @change()
     def restart(self) -> None:
         self._count()
+        self.laws.check_replay()
         self.site.restart()
         self.laws.restarted()
 
@@ -258,6 +264,14 @@ class VirtualDays(RuleBasedStateMachine):
         self.balancer.threads.hung.add(name)
 
     @change()
+    def fill_disk(self) -> None:
+        self.site.fill_disk()
+
+    @change()
+    def make_room(self) -> None:
+        self.balancer.threads.full = False
+
+    @change()
     def release_threads(self) -> None:
         self.balancer.threads.release()
         self.site.woken = self.balancer.now
@@ -274,6 +288,7 @@ class VirtualDays(RuleBasedStateMachine):
             if hasattr(self, "site") and not self.balancer.errors:
                 self._heal()
                 self._rest()
+                self.laws.check_replay()
 
     def _rest(self) -> None:
         missing = SHARE - self._own
@@ -289,7 +304,8 @@ class VirtualDays(RuleBasedStateMachine):
         for name, host in list(self.site.depooled):
             self._command("repool", service=name, host=host)
         self.site.depooled.clear()
-        self._reload()
+        refusal = self.balancer.wait(self.site.reload, MOST_REFUSED)
+        assert not refusal, refusal
         self.laws.check_healed()
 
     def _reload(self) -> None:

@@ -117,6 +117,34 @@ DEFECTS = (
         "other_program_adds_a_service",
         "error",
     ),
+    Defect(
+        "pybal/daemon/controller.py",
+        "        if self._tape is not None:\n            self._tape.record",
+        "        if self._tape is not None and not isinstance(event, events.Listed):\n            self._tape.record",
+        "hosts_leave_all_lists",
+        "replay",
+    ),
+    Defect(
+        "pybal/journal/recorder.py",
+        "event, placed, serving(after))",
+        "event, placed, serving(before))",
+        "servers_return_errors",
+        "replay",
+    ),
+    Defect(
+        "pybal/journal/decisions.py",
+        "each.frozen, each.absent)",
+        "each.frozen, absent=False)",
+        "table_is_cleared_and_full",
+        "replay",
+    ),
+    Defect(
+        "pybal/journal/recorder.py",
+        "        for number, pool in self._pools.items():\n            self._put",
+        "        for number, pool in tuple(self._pools.items())[1:]:\n            self._put",
+        "disk_of_the_journal_is_full",
+        "replay",
+    ),
 )
 
 

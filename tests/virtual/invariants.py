@@ -14,6 +14,9 @@ from typing import Any, NoReturn
 
 from pybal.core.model import Placement
 from pybal.ipvs.model import Key, ServiceKey
+from pybal.journal.reader import Reader
+from pybal.journal.replay import Replay, replayed
+from tests.harness import full_disk
 from tests.harness.simulated.network import Mode
 from tests.virtual.site import Site
 
@@ -27,11 +30,15 @@ ANNOUNCED = 420.0
 """Seconds after which a VIP that may be announced must be: the longest hold of a flapping VIP."""
 HEALED = 1500.0
 """Seconds after the last fault within which every alert ends: a flap is forgotten after 600 s."""
+RECORDED = 15.0
+"""Seconds within which the journal has what happened, also after a loss: it is retried every 10 s."""
 USUAL = {"too-small", "host"}
 """Alerts about the size of a pool, and about the machine on which the test runs."""
 FEW = 10
 """Delayed calls that may be present at one moment and not at another: turns, retries."""
 
+FACTS = ("address", "weight", "enabled", "health", "placement")
+"""Facts about a server in ``/v1`` that a replay must end with."""
 OUT = Placement.OUT.value
 DOWN = {Mode.STOPPED, Mode.LOST, Mode.UNREACHABLE}
 Document = dict[str, Any]
@@ -93,6 +100,10 @@ class Invariants:
             broken("error", "\n".join(self._balancer.errors))
         if self._emptied:
             broken("never-empty", "\n".join(self._emptied))
+
+    def check_replay(self) -> None:
+        """Check that the replay makes every decision as recorded, and ends with the present state."""
+        self._wait("replay", self._unreplayed, RECORDED)
 
     # -- facts
 
@@ -199,6 +210,8 @@ class Invariants:
                 found = ("bgp", address) in subjects or ("bgp", "exabgp") in subjects
                 yield f"no session with {address}", self._balancer.now - NOTICED - 1.0 if found else site.routed, found
         yield from self._deviations_of_ipvs(kinds)
+        if (unwritten := self._balancer.threads.unwritten_since) is not None:
+            yield "journal not written", unwritten - self._balancer.began, ("journal", "") in kinds
         for (service, host), until in site.depooled.items():
             if service in site.present and self._balancer.now < until:
                 yield f"{host} depooled in {service}", site.woken, ("depooled", service) in kinds
@@ -290,6 +303,38 @@ class Invariants:
         extra = set(table) - {site.services[name].vip for name in site.present}
         left = [alert for alert in self._balancer.alerts() if alert["kind"] not in USUAL]
         return f"services {extra} are left" if extra else f"alerts {left}" if left else ""
+
+    def _unreplayed(self) -> str:
+        """Return a problem of the replay, or how its end differs from the present state, empty without one."""
+        reader = Reader(self._balancer.directory / "state" / "journal")
+        replay = replayed(reader)
+        gaps = [gap for gap in replay.gaps if gap.reason != full_disk.REASON or len(replay.gaps) > self._site.filled]
+        if found := [*reader.problems, *replay.problems, *replay.differences, *gaps]:
+            return str(found[0])
+        if replay.counts.skipped:
+            return f"the state before {replay.counts.skipped} events is unknown"
+        return "" if self._balancer.threads.unwritten_since is not None else self._unlike(replay)
+
+    def _unlike(self, replay: Replay) -> str:
+        """Return how the end of a replay differs from the present state, empty if it does not."""
+        for name in self._names():
+            actual = {host: [each[fact] for fact in FACTS] for host, each in self._pool(name)["servers"].items()}
+            pool = replay.pool(name)
+            found = {
+                each.host: [
+                    each.address and str(each.address),
+                    each.member.weight,
+                    each.member.enabled,
+                    each.health.value,
+                    each.placement.value,
+                ]
+                for each in (pool.servers.values() if pool else ())
+            }
+            if found != actual:
+                return f"{name}: replayed {found}, actual {actual}"
+        wanted = {each["vip"] for each in self._balancer.get_json("/v1/bgp")["vips"] if each["wanted"]}
+        announced = {str(vip) for vip, verdict in replay.verdicts.items() if verdict.announcement}
+        return "" if announced == wanted else f"replayed announcements {announced}, actual {wanted}"
 
     def _wait(self, name: str, problem: Any, seconds: float) -> None:
         if found := self._balancer.wait(problem, seconds):

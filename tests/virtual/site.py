@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from ast import literal_eval
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ from tempfile import mkdtemp
 
 from pybal.ipvs.model import TCP, Command, Key, Op, VirtualService
 from tests.harness.simulated.balancer import SimulatedBalancer
+from tests.harness.simulated.etcd import SimulatedEtcd
 from tests.harness.simulated.network import Mode
 
 PEERS = ("192.0.2.9", "192.0.2.10")
@@ -26,6 +28,7 @@ instrumentation = yes
 instrumentation_ips = ['127.0.0.1']
 instrumentation_port = 9090
 ipvs-backend = memory
+journal = yes
 bgp = yes
 bgp-local-asn = 64600
 bgp-peer-address = {peers}
@@ -59,8 +62,10 @@ class ServiceState:
 
     name: str
     vip: str
+    url: str
     source: str = ""
-    """The address of the web server of its list, empty for a file."""
+    """The address of the server of its list, empty for a file."""
+    etcd: SimulatedEtcd | None = None
     options: dict[str, str] = field(default_factory=dict)
     lines: dict[str, Line] = field(default_factory=dict)
 
@@ -68,6 +73,14 @@ class ServiceState:
     def list_text(self) -> str:
         entries = ({"host": host, "weight": each.weight, "enabled": each.enabled} for host, each in self.lines.items())
         return "".join(f"{entry}\n" for entry in entries)
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """The same list as conftool writes it to etcd."""
+        return {
+            host: json.dumps({"weight": each.weight, "pooled": "yes" if each.enabled else "no"})
+            for host, each in self.lines.items()
+        }
 
 
 class Site:
@@ -88,7 +101,8 @@ class Site:
         }
         self.hosts = list(self.homes)
         self.services = {
-            f"s{n}": ServiceState(f"s{n}", f"198.51.{100 + n // 200}.{n % 200 + 1}") for n in range(services)
+            f"s{n}": ServiceState(f"s{n}", f"198.51.{100 + n // 200}.{n % 200 + 1}", f"file://{directory}/s{n}.pool")
+            for n in range(services)
         }
         self.present: list[str] = []
         self.stale: float | None = None
@@ -99,6 +113,8 @@ class Site:
         """The virtual time of the last change of each service's list or options."""
         self.depooled: dict[tuple[str, str], float] = {}
         """The virtual time until which the operator has taken each host out of a service."""
+        self.filled = 0
+        """The number of times that the disk of the journal became full."""
         self.foreign_since: float | None = None
         self.refusing: float | None = None
         self.woken = self.routed = self.named = 0.0
@@ -108,9 +124,14 @@ class Site:
         self.balancer = SimulatedBalancer(directory, "", seed=seed, peers=PEERS)
         self.balancer.network.add([address for home in self.homes.values() for address in home])
         for n, service in enumerate(self.services.values()):
+            address = f"10.3.{n // 200}.{n % 200 + 1}"
             if n % 3 == 1:
-                service.source = f"10.3.{n // 200}.{n % 200 + 1}"
-                self.balancer.network.serve(service.source, partial(self._served_list, service))
+                service.source, service.url = address, f"http://{address}/{service.name}"
+                self.balancer.network.serve(address, partial(self._served_list, service))
+            elif n % 6 == 5:
+                service.source, service.url = address, f"etcd://{address}/pools/{service.name}"
+                service.etcd = SimulatedEtcd(self.balancer.network, f"/pools/{service.name}")
+                self.balancer.network.servers[address] = service.etcd
         self._reset()
         self.balancer.file.write_text(self.configuration())
 
@@ -125,6 +146,7 @@ class Site:
         balancer.ipvs.refuses = ""
         balancer.ipvs.change([each for each in self.foreign() if each.key in balancer.ipvs.held])
         balancer.threads.release()
+        balancer.threads.full = False
         balancer.bgp.starts = True
         if balancer.bgp.child is not None:
             balancer.bgp.child.hung = False
@@ -157,9 +179,13 @@ class Site:
             return b""
 
     def write_list(self, name: str, text: str | None = None) -> None:
-        """Replace a list, by default with that of its service."""
-        now = self.balancer.now
-        self.balancer.write(self.directory / f"{name}.pool", self.services[name].list_text if text is None else text)
+        """Replace a list, by default with that of its service; in etcd, ``text`` is the value of one server."""
+        now, service = self.balancer.now, self.services[name]
+        if service.etcd:
+            broken = {} if text is None else {next(iter(service.lines)): text}
+            service.etcd.write({**service.values, **broken})
+        else:
+            self.balancer.write(self.directory / f"{name}.pool", service.list_text if text is None else text)
         self.changed[name] = now
         if text is None:
             self.broken.pop(name, None)
@@ -167,7 +193,9 @@ class Site:
             self.broken.setdefault(name, now)
 
     def remove_list(self, name: str) -> None:
-        """Remove a pool file."""
+        """Remove a pool file, or a directory in etcd."""
+        if etcd := self.services[name].etcd:
+            etcd.write(None)
         (self.directory / f"{name}.pool").unlink(missing_ok=True)
         self.broken.setdefault(name, self.balancer.now)
 
@@ -176,9 +204,9 @@ class Site:
         text = _GENERAL.format(peers=list(PEERS))
         for name in self.present:
             service = self.services[name]
-            url = f"http://{service.source}/{name}" if service.source else f"file://{self.directory}/{name}.pool"
-            options = {"ip": service.vip, "config": url, **service.options}
+            options = {"ip": service.vip, "config": service.url, **service.options}
             text += f"\n[{name}]\n" + "".join(f"{option} = {value}\n" for option, value in options.items())
+            text += f"\n[etcd {service.source}]\ntls = no\n" if service.etcd else ""
         return text + more
 
     def edit(self, more: str = "") -> None:
@@ -219,6 +247,11 @@ class Site:
         """Yield the removal of each entry that another program may have added."""
         for vip in self.foreign_vips:
             yield Op(Command.DELETE_SERVICE, VirtualService(Key(TCP, vip, 80), "wrr"))
+
+    def fill_disk(self) -> None:
+        """Let the journal find no space on its disk."""
+        self.filled += not self.balancer.threads.full
+        self.balancer.threads.full = True
 
     # -- facts
 

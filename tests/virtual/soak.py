@@ -74,6 +74,7 @@ class Soak:
             self._site.heal()
             self._laws.check_healed()
             yield self._sample()
+            self._laws.check_replay()
 
     @property
     def server_seconds(self) -> float:

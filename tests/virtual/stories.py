@@ -54,6 +54,11 @@ def hosts_leave_all_lists(site: Site) -> None:
         site.write_list(service.name)
 
 
+def disk_of_the_journal_is_full(site: Site) -> None:
+    site.fill_disk()
+    servers_return_errors(site)
+
+
 STORIES: Mapping[str, tuple[Callable[[Site], None], tuple[str, ...]]] = {
     each.__name__: (each, kinds)
     for each, kinds in (
@@ -64,6 +69,7 @@ STORIES: Mapping[str, tuple[Callable[[Site], None], tuple[str, ...]]] = {
         (table_is_cleared_and_full, _HELD),
         (other_program_adds_a_service, _HELD),
         (hosts_leave_all_lists, _HELD),
+        (disk_of_the_journal_is_full, _FETCHED),
     )
 }
 
@@ -81,6 +87,7 @@ def tell(name: str) -> None:
             laws.check()
         scene.heal()
         laws.check_healed()
+        laws.check_replay()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -210,6 +211,7 @@ class SimulatedBalancer:
             files=FileValues(self.threads.workers("values", 4, self.reactor), self.reactor),
             machine=Machine(
                 workers=self.threads.workers,
+                writer=partial(self.threads.writer, self.reactor),
                 network=self.network.network,
                 spawn=self.bgp.spawn,
                 bind=cast("Any", self._bind),
@@ -219,7 +221,7 @@ class SimulatedBalancer:
         self._app.start()
 
     def stop(self) -> None:
-        """Stop the daemon as a signal does. The table stays."""
+        """Stop the daemon as a signal does, and close the files that it left open. The table stays."""
         assert self._app is not None
         results: list[Failure | None] = []
         Deferred.fromCoroutine(self._app.stop()).addBoth(results.append)
@@ -228,6 +230,9 @@ class SimulatedBalancer:
         assert results, f"the daemon did not stop within {STOP:g} s"
         if results[0] is not None:
             results[0].raiseException()
+        for link in Path("/proc/self/fd").iterdir():
+            if link.resolve().is_relative_to(self.directory):
+                os.close(int(link.name))
 
     def close(self) -> None:
         """Stop the daemon if it runs, and observe no more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error
@@ -24,6 +25,8 @@ class SimulatedConnector:
         self._connecting = True
         self._transport: _Transport | None = None
         self._protocol: Any = None
+        self._sent = deque[bytes]()
+        """Data of the server, which arrives in its order."""
         self._timer = network.reactor.callLater(timeout, self._fail, error.TimeoutError())
         factory.doStart()
         factory.startedConnecting(self)
@@ -34,7 +37,7 @@ class SimulatedConnector:
 
     def ask(self, data: bytes) -> None:
         """Receive a request as the server, after a packet's time."""
-        self._network.reactor.happen(self._network.latency(), lambda: self._respond(data))
+        self._network.reactor.happen(self._network.latency(), lambda: self._request(data))
 
     def end(self) -> None:
         """Close the connection as the server."""
@@ -73,21 +76,23 @@ class SimulatedConnector:
             factory.clientConnectionFailed(self, Failure(reason))
             factory.doStop()
 
-    def _respond(self, _request: bytes) -> None:
-        if self._server is None or self._transport is None:
-            return
-        response, late = self._server.response()
-        if response is None:
-            return
+    def answer(self, response: bytes, late: float) -> None:
+        """Send a response as the server ``late`` seconds from now, or reset the connection if it is empty."""
         if not response:
             self._network.reactor.callFromThread(self._lose, error.ConnectionLost())
             return
+        self._sent.append(response)
         self._network.reactor.happen(
             late + self._network.latency(),
-            lambda: self._network.reactor.callFromThread(self._receive, response),
+            lambda: self._network.reactor.callFromThread(self._receive),
         )
 
-    def _receive(self, data: bytes) -> None:
+    def _request(self, data: bytes) -> None:
+        if self._server is not None and self._transport is not None:
+            self._server.request(self, data)
+
+    def _receive(self) -> None:
+        data = self._sent.popleft()
         if self._transport is not None:
             self._protocol.dataReceived(data)
 

@@ -96,13 +96,23 @@ class SimulatedServer:
         """True if it refuses connections."""
         return self.mode is Mode.STOPPED
 
+    @property
+    def lateness(self) -> float:
+        """The delay of a response, in seconds."""
+        return self.slowness if self.mode is Mode.SLOW else 0.0
+
+    def request(self, client: SimulatedConnector, _request: bytes) -> None:
+        """Answer a request of a client of the reactor."""
+        response, late = self.response()
+        if response is not None:
+            client.answer(response, late)
+
     def response(self) -> tuple[bytes | None, float]:
         """Return the response to a request, ``None`` for none, empty for a reset; and its delay in seconds."""
         match self.mode:
             case Mode.SERVING | Mode.SLOW:
                 body = self._body()
-                data = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-                return data, self.slowness if self.mode is Mode.SLOW else 0.0
+                return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body), self.lateness
             case Mode.FAILING:
                 return _ERROR, 0.0
             case Mode.LYING:

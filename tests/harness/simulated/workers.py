@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from random import Random
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -11,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from typing_extensions import override
 
+from pybal.runtime.log_writer import LogWriter
 from pybal.runtime.workers import Reactor, Workers
+from tests.harness.full_disk import full_disk
 from tests.harness.simulated.reactor import SimulatedReactor
 
 T = TypeVar("T")
@@ -23,20 +26,28 @@ class _Job(NamedTuple):
 
 
 class SimulatedThreads:
-    """Makes workers. Each of their calls takes up to ``seconds``.
+    """Makes workers and writers. Each of their calls takes up to ``seconds``.
 
-    Calls of the workers in ``hung``, by name, wait until :meth:`release`.
+    Calls of those in ``hung``, by name, wait until :meth:`release`. While the disk is ``full``, writers fail.
     """
 
     def __init__(self, random: Random, seconds: float = 0.002) -> None:
         self.seconds = seconds
         self.hung: set[str] = set()
+        self.full = False
+        self.unwritten_since: float | None = None
+        """The time of the reactor since which a writer hangs or fails, ``None`` if the last write succeeded."""
         self.random = random
-        self._made: list[SimulatedWorkers] = []
+        self._made: list[SimulatedWorkers | SimulatedWriter] = []
 
     def workers(self, name: str, most: int, reactor: Reactor) -> Workers:
         """Return new workers; see :data:`pybal.runtime.workers.MakeWorkers`."""
         self._made.append(made := SimulatedWorkers(name, most, cast("SimulatedReactor", reactor), self))
+        return made
+
+    def writer(self, reactor: SimulatedReactor, *arguments: Any, **more: Any) -> LogWriter:
+        """Return a new writer; the arguments are those of a LogWriter."""
+        self._made.append(made := SimulatedWriter(reactor, self, *arguments, **more))
         return made
 
     def release(self) -> None:
@@ -91,3 +102,47 @@ class SimulatedWorkers(Workers):
         self._running -= 1
         self._world.callFromThread(self._finish, job.done, result)
         self._begin()
+
+
+class SimulatedWriter(LogWriter):
+    """A writer without a thread: a call writes the queue soon after its first line, unless it hangs."""
+
+    def __init__(self, reactor: SimulatedReactor, threads: SimulatedThreads, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._world = reactor
+        self._simulated = threads
+        self._requested = self._held = False
+        self._closing = True  # LogWriter's work ends with the queue instead of waiting for lines
+
+    @override
+    def close(self, timeout: float) -> bool:
+        """Write the queue; what hangs is lost with the process."""
+        self._make()
+        self._lines.clear()
+        return not self._held
+
+    def go_on(self) -> None:
+        """Make the call that hung."""
+        if self._held:
+            self._make()
+
+    @override
+    def _start_thread(self) -> None:
+        """Request a call unless one is requested. Called for each line, because there is never a thread."""
+        if not self._requested:
+            self._requested = True
+            self._world.happen(self._simulated.seconds * self._simulated.random.random(), self._make)
+
+    def _make(self) -> None:
+        now, simulated = self._world.seconds(), self._simulated
+        self._held = self._name in simulated.hung
+        if self._held:
+            self._writing_since = now
+        else:
+            self._requested = False
+            with full_disk() if simulated.full else nullcontext():
+                self._work()
+        if not self._held and not self._failing:
+            simulated.unwritten_since = None
+        elif simulated.unwritten_since is None:
+            simulated.unwritten_since = now
