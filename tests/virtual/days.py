@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from pybal.ipvs.model import TCP, Command, Destination, Key, Op, VirtualService
+from tests.harness.list_line import Line
 from tests.harness.simulated.network import Mode, SimulatedServer
 from tests.virtual.invariants import Invariants
-from tests.virtual.site import KINDS, Line, site
+from tests.virtual.site import KINDS, site
 
 SHARE = 0
 """Server-seconds of a run at least; a quiet stretch at its end makes up for the rest."""

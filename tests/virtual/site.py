@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from pybal.ipvs.model import TCP, Command, Key, Op, VirtualService
+from tests.harness.list_line import Line, pool_file
 from tests.harness.simulated.balancer import SimulatedBalancer
 from tests.harness.simulated.etcd import SimulatedEtcd
 from tests.harness.simulated.network import Mode
@@ -49,14 +49,6 @@ KINDS = ("['ProxyFetch']", "['IdleConnection']", "['IdleConnection', 'ProxyFetch
 
 
 @dataclass(slots=True)
-class Line:
-    """One member of a list."""
-
-    weight: int = 10
-    enabled: bool = True
-
-
-@dataclass(slots=True)
 class ServiceState:
     """A section of the configuration and the list of its servers."""
 
@@ -71,16 +63,12 @@ class ServiceState:
 
     @property
     def list_text(self) -> str:
-        entries = ({"host": host, "weight": each.weight, "enabled": each.enabled} for host, each in self.lines.items())
-        return "".join(f"{entry}\n" for entry in entries)
+        return pool_file(self.lines)
 
     @property
     def values(self) -> Mapping[str, str]:
         """The same list as conftool writes it to etcd."""
-        return {
-            host: json.dumps({"weight": each.weight, "pooled": "yes" if each.enabled else "no"})
-            for host, each in self.lines.items()
-        }
+        return {host: line.value for host, line in self.lines.items()}
 
 
 class Site:

@@ -10,8 +10,9 @@ from random import Random
 from twisted.names import dns
 
 from tests.chaos.faulty_servers import Mode
-from tests.chaos.one_daemon.site import Line, Site, random_options
+from tests.chaos.one_daemon.site import Site, random_options
 from tests.harness.daemon_process import Daemon
+from tests.harness.list_line import Line
 
 Fault = Callable[[Site, Daemon, Random], str]
 """Makes a change and describes it in a line."""

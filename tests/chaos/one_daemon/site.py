@@ -11,6 +11,7 @@ from random import Random
 
 from tests.chaos.faulty_servers import FaultyNames, FaultyServer, Mode
 from tests.harness.daemon_process import Daemon, daemon, free_port
+from tests.harness.list_line import Line, pool_file
 
 _GENERAL = """
 [global]
@@ -40,14 +41,6 @@ NAMED, PLAIN = 5, 3
 
 
 @dataclass(slots=True)
-class Line:
-    """One member of a list."""
-
-    weight: int = 10
-    enabled: bool = True
-
-
-@dataclass(slots=True)
 class ServiceState:
     """A section of the configuration and the list of its servers."""
 
@@ -59,8 +52,7 @@ class ServiceState:
 
     @property
     def list_text(self) -> str:
-        entries = ({"host": host, "weight": each.weight, "enabled": each.enabled} for host, each in self.lines.items())
-        return "".join(f"{entry}\n" for entry in entries)
+        return pool_file(self.lines)
 
 
 class Site:

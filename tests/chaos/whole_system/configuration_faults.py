@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from tests.chaos.whole_system.balancer import Balancer
 from tests.chaos.whole_system.fault import BALANCERS, BalancerFault, Consequences, Fault, alerts
-from tests.chaos.whole_system.site import PASSWORD, VIPS, Line
+from tests.chaos.whole_system.site import PASSWORD, VIPS
+from tests.harness.list_line import Line
 
 _VALID = {
     "scheduler = mh": "scheduler = wrr",

@@ -10,10 +10,8 @@ All hosts are on one switch. Each VIP has a preferred balancer, by its MED.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -26,6 +24,7 @@ from tests.harness.guest.network import Host, LVSNetwork, lab
 from tests.harness.guest.program import HostProgram
 from tests.harness.guest.router import BirdRouter, FrrRouter
 from tests.harness.hung_names import SWITCH, HungNames
+from tests.harness.list_line import Line, pool_file
 from tests.harness.servers import unbound
 from tests.harness.servers.process import accepts
 
@@ -39,22 +38,6 @@ TTL = 10
 """Time to live of addresses, in seconds."""
 
 Router = BirdRouter | FrrRouter
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The entry of a server in a list."""
-
-    weight: int = 10
-    enabled: bool = True
-
-    def value(self) -> str:
-        """Return the value of its key in etcd, as conftool writes it."""
-        return json.dumps({"pooled": "yes" if self.enabled else "no", "weight": self.weight})
-
-    def entry(self, host: str) -> dict[str, object]:
-        """Return its entry in a pool file."""
-        return {"host": host, "weight": self.weight, "enabled": self.enabled}
 
 
 class Site:
@@ -128,11 +111,11 @@ class Site:
         """Write what the list of a service says about a server."""
         lines = self.lists[name]
         if name == "files":
-            text = "".join(f"{lines[each].entry(address)}\n" for each, address in self.addresses.items())
+            text = pool_file({address: lines[each] for each, address in self.addresses.items()})
             (self.directory / "new").write_text(text)
             (self.directory / "new").replace(self.directory / "files.pool")
         else:
-            self.etcd.put(f"/pools/{name}/{host}", lines[host].value())
+            self.etcd.put(f"/pools/{name}/{host}", lines[host].value)
 
     def _place(self, name: str) -> Path:
         place = self.directory / name

@@ -12,8 +12,8 @@ from random import Random
 from typing_extensions import override
 
 from tests.chaos.whole_system.fault import BALANCERS, BalancerFault, Consequences, Fault, alerts, sessions
-from tests.chaos.whole_system.site import Line
 from tests.harness.hung_mount import hung_mount
+from tests.harness.list_line import Line
 
 _UNKNOWN_USER = 54321
 """A user that no file names."""
