@@ -14,7 +14,7 @@ They are kept in a file of the state directory, so that a restart does not put a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,7 +41,7 @@ VERSION = 1
 PATIENCE = 5.0
 """Seconds to wait for the file system. A command is answered within this time."""
 RETRY = 10.0
-"""Seconds until a failed write is tried again."""
+"""Seconds until a failed read or write is tried again."""
 _LARGEST = 1 << 22
 REMINDER = "this balancer only; use the pool source for all"
 
@@ -86,6 +86,10 @@ class Overrides:
         self._clock = clock
         self._read = read
         self._overrides: dict[tuple[str, str], Override] = {}
+        self._is_read = False
+        """True once the file was read, or is known to be damaged: before, it is not replaced."""
+        self._decided: set[tuple[str, str]] = set()
+        """The servers of commands since the start, which supersede the file."""
         self._problem = ""
         self._stale: dict[str, None] = {}
         """The services to which a change of their overrides has not been applied."""
@@ -98,21 +102,31 @@ class Overrides:
         return self._path is not None
 
     async def load(self) -> None:
-        """Read the file; an alert shows why it cannot be read."""
+        """Read the file; an alert shows why it cannot be read. Until it responds it is read again."""
         if self._path is None:
             return
         try:
-            read = await self._run(partial(_load, self._path))
+            documents = await self._run(partial(_load, self._path))
             clocks = self._read()
-            for document in read:
-                override = _override(document, clocks)
-                if override.until > clocks.monotonic:
-                    self._overrides[override.service, override.host] = override
-        except (OSError, ValueError, TypeError, KeyError, RecursionError, TimeoutError) as error:
-            other = isinstance(error, OtherVersionError)
-            reason = str(error) if other else getattr(error, "strerror", None) or repr(error)
+            found = [_override(document, clocks) for document in documents]
+        except (OSError, TimeoutError) as error:
+            may = "depooled servers may take traffic until it can be read; retrying"
+            self._fail(f"cannot read {self._path}: {_reason(error)}; {may}")
+            self._again.wake(RETRY)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            reason = str(error) if isinstance(error, OtherVersionError) else repr(error)
             self._fail(f"cannot read {self._path}: {reason}; depooled servers may take traffic (depool them again)")
-        self._schedule()
+            self._is_read = True
+        else:
+            if not self._is_read:  # otherwise another command has read it, too
+                self._is_read, self._problem = True, ""
+                self._add(override for override in found if override.until > clocks.monotonic)
+
+    def _add(self, found: Iterable[Override]) -> None:
+        """Add the overrides of the file, except for servers of which a command was given since the start."""
+        new = {key: each for each in found if (key := (each.service, each.host)) not in self._decided}
+        self._overrides |= new
+        self._apply(*(service for service, _ in new))
 
     def clocks(self) -> Clocks:
         """Return the present time of both clocks."""
@@ -129,12 +143,14 @@ class Overrides:
     async def depool(self, override: Override) -> str:
         """Set or replace an override; return the problem of keeping it across a restart, empty without one."""
         self._overrides[override.service, override.host] = override
+        self._decided.add((override.service, override.host))
         self._apply(override.service)
         return await self._save()
 
     async def repool(self, service: str, host: str) -> str:
         """End an override; return the problem of keeping that across a restart, empty without one."""
         self._overrides.pop((service, host), None)
+        self._decided.add((service, host))
         self._apply(service)
         return await self._save()
 
@@ -187,13 +203,16 @@ class Overrides:
     async def _save(self) -> str:
         if self._path is None:
             return ""
+        if not self._is_read:
+            await self.load()
+        if not self._is_read:
+            return self._problem
         clocks = self._read()
         document = {"version": VERSION, "overrides": [_document(each, clocks) for each in self._overrides.values()]}
         try:
             await self._run(partial(atomic_file.replace, self._path, json.dumps(document, indent=1).encode()))
         except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or f"no response for {PATIENCE:g} s"
-            self._fail(f"cannot write {self._path}: {reason}; a restart may lose or repeat overrides; retrying")
+            self._fail(f"cannot write {self._path}: {_reason(error)}; a restart may lose or repeat overrides; retrying")
             self._again.wake(RETRY)
         else:
             self._problem = ""
@@ -206,6 +225,10 @@ class Overrides:
 
     def _run(self, call: Callable[[], T]) -> Deferred[T]:
         return self._threads.run(call).addTimeout(PATIENCE, self._clock)
+
+
+def _reason(error: OSError | TimeoutError) -> str:
+    return getattr(error, "strerror", None) or f"no response for {PATIENCE:g} s"
 
 
 def _load(path: Path) -> list[Mapping[str, Any]]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, TimeoutError, fail, succeed  # noqa: A004  # Twisted's
 from twisted.internet.task import Clock
 
-from pybal.control.overrides import FILE, Override, Overrides
+from pybal.control.overrides import FILE, PATIENCE, RETRY, Override, Overrides
 from pybal.runtime.clocks import Clocks
 
 T = TypeVar("T")
@@ -35,10 +36,11 @@ class Here:
 class Balancer:
     """Overrides in a directory, on a clock; a restart keeps the wall clock and resets the monotonic one."""
 
-    def __init__(self, directory: Path | None, wall: datetime = WALL) -> None:
+    def __init__(self, directory: Path | None, wall: datetime = WALL, error: Exception | None = None) -> None:
         self.clock = Clock()
         self.clock.advance(1000)
         self.threads = Here()
+        self.threads.error = error
         self.changes: list[str] = []
         self._started = wall
         self.overrides = Overrides(directory, self.threads, self.clock, self.read, self.changes.append)
@@ -123,6 +125,42 @@ def test_damaged_file_raises_an_alert_until_it_is_written(tmp_path: Path, text: 
     assert alert.endswith("; depooled servers may take traffic (depool them again)")
     assert balancer.depool() == ""
     assert [alert.split(":")[0] for alert in balancer.alerts()] == ["web depooled"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (TimeoutError(PATIENCE), "no response for 5 s"),
+    ],
+)
+def test_file_that_does_not_respond_at_the_start_is_read_again(tmp_path: Path, error: Exception, reason: str) -> None:
+    Balancer(tmp_path).depool()
+    balancer = Balancer(tmp_path, error=error)
+    problem = (
+        f"cannot read {tmp_path / FILE}: {reason}; depooled servers may take traffic until it can be read; retrying"
+    )
+    assert balancer.alerts() == [f" state: {problem}"]
+    balancer.clock.advance(RETRY)
+    assert balancer.overrides.hosts("web") == frozenset()
+    balancer.threads.error = None
+    balancer.clock.advance(RETRY)
+    assert balancer.overrides.hosts("web") == {"a"}
+    assert balancer.changes == ["web"]
+    assert [alert.partition(":")[0] for alert in balancer.alerts()] == ["web depooled"]
+
+
+def test_commands_before_the_file_responds_leave_its_other_overrides(tmp_path: Path) -> None:
+    for host in "ab":
+        Balancer(tmp_path).depool(host)
+    balancer = Balancer(tmp_path, error=OSError(errno.EIO, "Input/output error"))
+    assert "Input/output error" in str(balancer.depool("c"))
+    assert "Input/output error" in str(balancer.done(balancer.overrides.repool("web", "a")))
+    assert balancer.overrides.hosts("web") == {"c"}
+    balancer.threads.error = None
+    balancer.clock.advance(RETRY)
+    assert balancer.overrides.hosts("web") == {"b", "c"}
+    assert Balancer(tmp_path).overrides.hosts("web") == {"b", "c"}
 
 
 def test_file_of_another_version_is_set_aside_with_an_alert(tmp_path: Path) -> None:
