@@ -1,22 +1,19 @@
-"""The syntax trees of the repository's modules, each parsed once per process."""
+"""The modules of PyBal and the syntax of a file."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
-@cache
 def nodes_of(file: Path) -> Sequence[ast.AST]:
-    """Return all nodes of a file, as ``ast.walk`` yields them. They are shared: change none."""
+    """Return all nodes of a file, as ``ast.walk`` yields them."""
     return tuple(ast.walk(ast.parse(file.read_text())))
 
 
-@cache
 def modules() -> Mapping[str, Path]:
     """Return the modules of PyBal by their dotted names, in order."""
     files = sorted((ROOT / "pybal").rglob("*.py"))

@@ -16,11 +16,12 @@ def calls() -> Iterator[tuple[str, Sequence[ast.expr], ast.Call]]:
     """Yield the name of the function, the positional arguments and the call, for each call in pybal/."""
     for file in modules().values():
         constants: dict[str, str] = {}
-        for node in nodes_of(file):
+        nodes = nodes_of(file)
+        for node in nodes:
             match node:
                 case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(value))):
                     constants[name] = value
-        for node in nodes_of(file):
+        for node in nodes:
             if isinstance(node, ast.Call):
                 args = [
                     ast.Constant(constants[arg.id]) if isinstance(arg, ast.Name) and arg.id in constants else arg

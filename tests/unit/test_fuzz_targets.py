@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -76,7 +78,8 @@ def called(path: Path) -> set[str]:
     }
 
 
-def parsing() -> set[str]:
+@cache
+def parsing() -> AbstractSet[str]:
     """Return the modules that call one of the functions of :data:`PARSING`."""
     return {module for module, file in modules().items() if called(file) & PARSING}
 
