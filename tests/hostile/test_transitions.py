@@ -63,7 +63,9 @@ def test_pool_of_500_hostile_servers_leaves_a_good_one_up(balancer: AttackedBala
             options = (
                 "depool-threshold = 0\nproxyfetch.timeout = 5\nproxyfetch.interval = 2\nmonitors = ['ProxyFetch']\n"
             )
-            beside = f"config = {balancer.pool_file('good', '127.240.9.9')}\n{CHECKED_OFTEN}"
+            # This process serves it beside 500 floods, and may take seconds for a response.
+            patient = CHECKED_OFTEN.replace("timeout = 2", "timeout = 20")
+            beside = f"config = {balancer.pool_file('good', '127.240.9.9')}\n{patient}"
             balancer.reload({"many": f"config = {pool}\n{options}proxyfetch.port = {PORT + 1}\n", "good": beside})
             balancer.wait(lambda: balancer.pool("many").get("down") == SERVERS + 1, "all down")
             balancer.wait_for_health("up", "good")
