@@ -92,6 +92,9 @@ class BothPolicies:
 
     def only_pybal115_pools(self, host: str, naive: NaiveServer) -> Difference:
         server = self.pool.servers[host]
+        if server.condition.arriving:  # its address is checked first, because addresses of before are held
+            assert self.pool.held
+            return Difference.UNKNOWN_IS_NOT_UP
         assert server.eligible
         if server.health is Health.UNKNOWN:
             assert naive.up or host in self.followed
