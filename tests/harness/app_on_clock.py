@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import select
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -110,13 +111,21 @@ class LosingReactor(MemoryReactorClock):
 
     def _serve(self) -> None:
         for reader in self.getReaders():  # type: ignore[no-untyped-call]  # Twisted's
-            reader.doRead()
+            if _is_readable(reader.fileno()):  # a pipe may block otherwise, for ever
+                reader.doRead()
         while True:
             try:
                 call = self._threads.get(timeout=0.001)
             except queue.Empty:
                 return
             call()
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    if descriptor >= 0:
+        poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class AppOnClock:
