@@ -196,6 +196,10 @@ class Overrides:
 
     def _rewrite(self) -> Deferred[None]:
         async def write() -> None:
+            if not self._is_read:
+                await self.load()
+                if not (self._is_read and self._decided):
+                    return  # a file found to be damaged stays until a command replaces it
             await self._save()
 
         return Deferred.fromCoroutine(write())

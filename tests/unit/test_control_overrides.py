@@ -150,6 +150,17 @@ def test_file_that_does_not_respond_at_the_start_is_read_again(tmp_path: Path, e
     assert [alert.partition(":")[0] for alert in balancer.alerts()] == ["web depooled"]
 
 
+def test_damaged_file_that_responds_late_stays_an_alert(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("{")
+    balancer = Balancer(tmp_path, error=TimeoutError(PATIENCE))
+    balancer.threads.error = None
+    balancer.clock.advance(RETRY)
+    balancer.clock.advance(RETRY)
+    (alert,) = balancer.alerts()
+    assert alert.endswith("; depooled servers may take traffic (depool them again)")
+    assert (tmp_path / FILE).read_text() == "{"
+
+
 def test_commands_before_the_file_responds_leave_its_other_overrides(tmp_path: Path) -> None:
     for host in "ab":
         Balancer(tmp_path).depool(host)
