@@ -183,10 +183,10 @@ def test_t169765_lost_history_is_replaced_by_a_read(api: API, relay: Relay, one:
     def forget(request: str) -> bool:
         if api.watch in request:
             relay.asked = lambda _: True
+            watch.start()
             api.put(one, 2)
             api.put(one, 3)
             api.forget_changes(one)
-            watch.start()
         return True
 
     async def story(read: Reading) -> None:
