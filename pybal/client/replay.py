@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
 
+from pybal.client.beside import beside
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
 from pybal.control.wire import DIFFERENT, DONE
@@ -24,17 +25,20 @@ from pybal.journal.alternative import (
     read_change,
     remarks_on,
 )
-from pybal.journal.losses import Losses
+from pybal.journal.losses import Losses, losses_of
 from pybal.journal.mask import masked
 from pybal.journal.moment import OutsideError, moment, moment_json, moment_text, range_of
 from pybal.journal.reader import JournalError, Reader, lines_of
-from pybal.journal.replay import Replay
+from pybal.journal.replay import Replay, replayed
 from pybal.journal.summary import summary_json, summary_text
 from pybal.journal.timeline import Line, Timeline
 from pybal.journal.whatif import Comparison, comparison_json, comparison_text
 from pybal.runtime.clocks import iso
 
 _DATED = re.compile(r"\d{4}")
+
+LARGE = 16 << 20
+"""Bytes of a journal of which a second process finds the losses: it takes a second to read."""
 
 Fail = Callable[[str], int]
 """Prints the reason of a failure and returns the exit code."""
@@ -60,15 +64,27 @@ def replay(options: argparse.Namespace, fail: Fail) -> int:
 
 
 def _summary(options: argparse.Namespace, reader: Reader) -> int:
-    found, losses = Replay(), Losses()
-    for record in reader:
-        losses.take(record)
-        found.check(record)
+    found, losses = checked(reader)
     if options.json:
         print(json.dumps(summary_json(found, losses, reader.problems), indent=1))
     else:
         _print(summary_text(found, losses, reader.problems))
     return DIFFERENT if found.differences else DONE
+
+
+def checked(reader: Reader) -> tuple[Replay, Losses]:
+    """Return the replay of a whole journal, and its losses. Raises OSError or JournalError.
+
+    Losses come from the records alone, so that of a large journal a second process finds them.
+    """
+    if reader.size() >= LARGE:
+        with beside(lambda: losses_of(Reader(reader.path))) as losses:
+            return replayed(reader), losses()
+    found, losses_found = Replay(), Losses()
+    for record in reader:
+        losses_found.take(record)
+        found.check(record)
+    return found, losses_found
 
 
 def _moment(options: argparse.Namespace, reader: Reader, fail: Fail) -> int:

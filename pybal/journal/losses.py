@@ -388,6 +388,14 @@ class Losses:
         return sum(each.omitted for each in self.services.values())
 
 
+def losses_of(records: Iterable[Document]) -> Losses:
+    """Return the losses of records at their end."""
+    losses = Losses()
+    for record in records:
+        losses.take(record)
+    return losses
+
+
 def losses_text(losses: Losses) -> Iterator[str]:
     """Yield a line for each of the worst losses."""
     found = losses.worst()

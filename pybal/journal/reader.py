@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -37,11 +39,22 @@ class Reader:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Yield each record. Raises OSError or JournalError."""
-        paths = segments_of(self.path) if self.path.is_dir() else [self.path]
+        paths = self._paths()
         if not paths:
             raise JournalError(f"{self.path}: no journal in this directory (set journal = yes in [global])")
         for path in paths:
             yield from self._segment(path)
+
+    def size(self) -> int:
+        """Return the bytes of its files; 0 for a pipe. Raises OSError."""
+        total = 0
+        for path in self._paths():
+            with suppress(FileNotFoundError):  # the daemon has deleted it since
+                total += path.stat().st_size
+        return total
+
+    def _paths(self) -> list[Path]:
+        return segments_of(self.path) if self.path.is_dir() else [self.path]
 
     def _segment(self, path: Path) -> Iterator[Mapping[str, Any]]:
         try:
@@ -53,7 +66,7 @@ class Reader:
             self.problems.append(f"{path.name}: deleted by the daemon during the reading")
             return
         with file:
-            for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
                 if not line.endswith(b"\n"):
                     self.problems.append(f"{path.name}:{number}: cut a torn record of {len(line)} bytes")
                     return

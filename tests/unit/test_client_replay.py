@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybal.cli import main
+from pybal.client import replay
 from pybal.core.events import Gathered, Reconfigured, Reported
 from pybal.core.model import Alert, Member, Report, SuspectCheck
 from tests.harness.journaled_pool import JournaledPool
@@ -33,7 +34,11 @@ def make_journal(tmp_path: Path) -> Path:
     return recorded.directory
 
 
-def test_replay_prints_summary_and_succeeds(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("large", [replay.LARGE, 0])
+def test_replay_prints_summary_and_succeeds(
+    journal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    monkeypatch.setattr(replay, "LARGE", large)
     assert main(["replay", str(journal)]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Journal of lvs1, pybal 2.0.0: 2026-11-30T08:00:00.000Z to 2026-11-30T08:00:04.000Z, 1 start, 1 segment",
