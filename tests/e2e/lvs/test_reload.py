@@ -143,9 +143,7 @@ port = 80
 scheduler = wrr
 initial-state = up
 depool-threshold = 1
-monitors = ['ProxyFetch', 'IdleConnection']
-proxyfetch.url = ['http://www.example.org/']
-proxyfetch.interval = 300
+monitors = ['IdleConnection']
 idleconnection.max-delay = 300
 
 [global]
