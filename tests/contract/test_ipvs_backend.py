@@ -31,6 +31,7 @@ from pybal.ipvs.model import (
 )
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.render import operation
+from pybal.runtime import child
 from tests.harness.guest import namespace
 
 WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
@@ -42,7 +43,9 @@ KINDS: dict[str, type[Backend]] = {"memory": MemoryBackend, "netlink": NetlinkBa
 
 
 @pytest.fixture(params=KINDS if namespace.available() else ["memory"])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    # prlimit and setpriv would take the guest 80 s; tests/kernel/test_ipvs_storm.py runs them.
+    monkeypatch.setattr(child, "limited", lambda argv, **_: argv)
     with nullcontext() if request.param == "memory" else namespace.fresh():
         made = KINDS[request.param]()
         yield made
