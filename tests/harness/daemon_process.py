@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import select
 import signal
 import socket
 import subprocess
@@ -181,6 +182,8 @@ class WebServer:
         self._within = within
         self._server: http.server.ThreadingHTTPServer | None = None
         self._open: set[socket.socket] = set()
+        self._busy: set[socket.socket] = set()
+        """The connections with a request that has begun."""
         self.start()
 
     def start(self) -> None:
@@ -191,10 +194,15 @@ class WebServer:
                 outer._open.add(self.request)
                 super().setup()
 
+            def parse_request(self) -> bool:
+                outer._busy.add(self.request)
+                return super().parse_request()
+
             def finish(self) -> None:
-                outer._open.discard(self.request)
                 with contextlib.suppress(OSError):
                     super().finish()
+                outer._open.discard(self.request)
+                outer._busy.discard(self.request)
 
             def do_GET(self) -> None:
                 outer.requests += 1
@@ -224,15 +232,27 @@ class WebServer:
         return self._server is None
 
     def stop(self) -> None:
-        """Close the listener and all connections immediately, as a dying process does."""
+        """Close the listener, complete the requests that have begun, and close all connections.
+
+        A check that is reset would fail for another reason than the next ones, which are refused.
+        """
         if self._server is None:
             return
         self._server.shutdown()
+        while select.select([self._server], [], [], 0)[0]:
+            self._server.handle_request()
         self._server.server_close()
         self._server = None
+        wait_for(lambda: not self._busy and not self._received(), lambda: f"requests to {self.host}")
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def _received(self) -> bool:
+        """Return whether a request has come that no thread has read."""
+        with contextlib.suppress(ValueError, OSError):  # one was closed
+            return bool(select.select(self._open - self._busy, [], [], 0)[0])
+        return True
 
 
 class Deployment:

@@ -17,7 +17,7 @@ def test_status_lists_services_and_alerts(deployment: Deployment, running: Daemo
     assert (done.returncode, done.stderr) == (0, "")
     head, *rows = done.stdout.splitlines()
     assert head.startswith(f"pybal {__version__}, process {running.process.pid}, up for ")
-    assert head.endswith(" s: 1 service, 3 monitors")
+    assert head.endswith("s: 1 service, 3 monitors")
     assert [row.split() for row in rows] == [
         ["SERVICE", "ADDRESS", "SERVING", "DOWN", "POOLED", "FORCED", "FLOOR", "ANNOUNCED"],
         ["web", "tcp", f"192.0.2.1:{deployment.port}", "3", "of", "3", "0", "3", "0", "2", "-"],
