@@ -12,7 +12,7 @@ WORKERS ?= 5
 CORES := $(shell nproc)
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: reference docs demo deb test test-package proof chaos fuzz quick lint mutants bench setup packages compiled clean
+.PHONY: reference docs demo deb test test-package proof chaos fuzz quick unit lint mutants bench setup packages compiled clean
 .PHONY: dist lock matrix
 
 setup: $(VENV)/.installed
@@ -89,7 +89,10 @@ $(VENV)/.fuzz: $(VENV)/.installed requirements/fuzz.txt
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(TARGET)
 
-quick: setup lint
+quick: setup
+	@$(MAKE) --no-print-directory --jobs=2 lint unit
+
+unit: setup
 	$(PYTEST) --numprocesses $(CORES) --hypothesis-profile=quick tests/unit tests/property
 
 lint: setup
