@@ -28,6 +28,7 @@ WITHOUT_TARGET = {
     "pybal.checks.dns": "passes messages to dns_check; tests/contract/test_monitors_hostile.py",
     "pybal.checks.idle": "counts bytes and drops them",
     "pybal.checks.stream": "passes bytes to the checks that check_* run",
+    "pybal.client.beside": "a result of a copy of this process",
     "pybal.client.commands": "replies are those of control_reply",
     "pybal.client.convert": "reads the file of keepalived_conf",
     "pybal.client.doctor": "reads the file of pybal_conf",
