@@ -230,7 +230,7 @@ class VerdictMachine(RuleBasedStateMachine):
         if before is None:
             self.withdrawals[vip] = []
         conclusive = {Why.EMPTY, Why.BELOW, Why.ABSENT}
-        if before is not None and (made or before.why in conclusive) and self.now - before.since >= 600.0:
+        if before is not None and (made or before.why in conclusive) and self.now >= before.since + 600.0:
             self.withdrawals[vip] = []
         if verdict.announcement is not None and not made:
             self.announced_at[vip] = self.now
