@@ -181,13 +181,13 @@ class Replay:
 
     def _take(self, record: Document) -> Steps[Applied | None]:
         self.counts.records += 1
-        if self._state is not None:
+        if "journal" in record:  # also within a pool record: its run was killed
+            self._header(record)
+        elif self._state is not None:
             yield from self._server(self._state, record)
             return None
-        if "server" in record:  # of a pool record that is damaged or missing
+        elif "server" in record:  # of a pool record that is damaged or missing
             return None
-        if "journal" in record:
-            self._header(record)
         self._follow(record)
         if is_event(record):
             return (yield from self._event(record))

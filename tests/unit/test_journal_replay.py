@@ -91,6 +91,14 @@ def test_run_that_begins_in_the_middle_has_a_gap_before_it(segments: Sequence[Re
     assert (replay.gaps, replay.counts.runs) == ([Gap(TIME, TIME, None)], 2)
 
 
+def test_run_that_ended_within_the_state_of_a_pool_precedes_the_next(segments: Sequence[Records]) -> None:
+    first, _ = segments
+    assert [record.get("server") for record in first[:3]] == [None, None, "a"]
+    replay = replayed([*first[:3], *first])
+    assert (replay.problems, replay.gaps, replay.counts.runs) == ([], [], 2)
+    assert replay.pool("web") is not None
+
+
 def test_recorded_state_is_taken_over_after_a_difference(segments: Sequence[Records]) -> None:
     first, second = segments
     replay = replayed([*first, *edited(second, "server", "b", member=11)])
