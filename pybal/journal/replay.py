@@ -198,6 +198,7 @@ class Replay:
                 self.ended.add(record["pool"])
             case "bgp":
                 self._announcing.take(record)
+                self.verdicts = self._announcing.verdicts
             case "decision":
                 self._decision(record)
             case "alert":

@@ -139,6 +139,17 @@ def test_decisions_on_announcements_are_made_again(announced: AnnouncedPool) -> 
     assert (replay.counts.decisions, replay.counts.verdicts, replay.counts.skipped) == (3, 2, 0)
 
 
+def test_state_after_a_gap_has_the_present_announcements(announced: AnnouncedPool) -> None:
+    announced.happen(up("a"))
+    first = announced.records
+    announced.happen(down("a"), down("b"))
+    announced.journal.begin()
+    *_, last = announced.journal.segments()
+    replay = replayed([*first, *last])
+    assert (len(replay.gaps), replay.differences) == (1, [])
+    assert [each.announcement for each in replay.verdicts.values()] == [None]
+
+
 def test_other_verdict_is_a_difference(announced: AnnouncedPool) -> None:
     announced.happen(down("a"), down("b"))
     (text,) = differences(edited(announced.records, "event", "decision", verdicts=[]))
