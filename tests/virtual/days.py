@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import timedelta
 from functools import wraps
 from ipaddress import ip_address
 from typing import Any, ClassVar, TypeVar, cast
@@ -23,6 +22,9 @@ SHARE = 0
 
 MOST_REFUSED = 60.0
 """Seconds for which a reload may be refused after all repairs: until the table is read."""
+
+ADOPTED = 6.0
+"""Seconds after a start for which reloads may be refused: until the overrides and the table are read."""
 
 _MODES = st.sampled_from([Mode.SERVING, Mode.SERVING, *Mode])
 _STRETCHES = st.sampled_from([0.0, 1.0, 10.0, 60.0, 90.0, 200.0, 900.0])
@@ -104,7 +106,7 @@ class VirtualDays(RuleBasedStateMachine):
 
     @change(hours=st.sampled_from([-24, -1, 1, 24]))
     def step_wall_clock(self, hours: int) -> None:
-        self.balancer.wall_step += timedelta(hours=hours)
+        self.site.step_wall_clock(hours)
 
     # -- servers, names and lists
 
@@ -188,7 +190,6 @@ class VirtualDays(RuleBasedStateMachine):
         self._count()
         self.laws.check_replay()
         self.site.restart()
-        self.laws.restarted()
 
     @change(lasts=st.sampled_from([5.0, 60.0, 3600.0]))
     def freeze(self, lasts: float) -> None:
@@ -202,16 +203,15 @@ class VirtualDays(RuleBasedStateMachine):
     def depool(self, number: int, host: int, lasts: float, force: bool) -> None:
         name = self._service(number)
         found = list(self.site.services[name].lines)[host % len(self.site.services[name].lines)]
-        reply = self._command("depool", "a test", service=name, host=found, duration=lasts, force=force)
-        if reply == 0:
-            self.site.depooled[name, found] = self.balancer.now + lasts
+        self._wait_for_names()
+        self.site.command_override("depool", name, found, lasts, force=force)
 
     @precondition(lambda self: self.site.depooled)
     @change(number=_NUMBERS)
     def repool(self, number: int) -> None:
         name, host = list(self.site.depooled)[number % len(self.site.depooled)]
-        if self._command("repool", service=name, host=host) == 0:
-            self.site.depooled.pop((name, host), None)
+        self._wait_for_names()
+        self.site.command_override("repool", name, host)
 
     # -- the kernel, the routers and the machine
 
@@ -219,6 +219,8 @@ class VirtualDays(RuleBasedStateMachine):
     def refuse(self, what: str) -> None:
         self.balancer.ipvs.refuses = what
         self.site.refusing = self.balancer.now if what else None
+        if self.site.foreign_since is not None:
+            self.site.foreign_since = self.balancer.now
 
     @change()
     def clear_table(self) -> None:
@@ -303,8 +305,7 @@ class VirtualDays(RuleBasedStateMachine):
         self.site.heal()
         self._command("thaw")
         for name, host in list(self.site.depooled):
-            self._command("repool", service=name, host=host)
-        self.site.depooled.clear()
+            self.site.command_override("repool", name, host)
         refusal = self.balancer.wait(self.site.reload, MOST_REFUSED)
         assert not refusal, refusal
         self.laws.check_healed()
@@ -316,12 +317,17 @@ class VirtualDays(RuleBasedStateMachine):
     def _refuses(self) -> bool:
         """Return whether reloads may be refused at present."""
         kinds = {alert["kind"] for alert in self.balancer.alerts()}
-        return bool(kinds & {"frozen", "ipvs"} or self.balancer.threads.hung)
+        starting = self.balancer.now - self.site.started < ADOPTED
+        refusing = self.site.refusing is not None
+        return bool(starting or refusing or kinds & {"frozen", "ipvs"} or self.balancer.threads.hung)
 
-    def _command(self, command: str, reason: str = "", **arguments: object) -> int:
+    def _command(self, command: str, reason: str = "", **arguments: object) -> None:
+        self._wait_for_names()
+        self.balancer.command(command, reason, **arguments)
+
+    def _wait_for_names(self) -> None:
         if "names" in self.balancer.threads.hung:
             self.balancer.run(1.0)
-        return int(self.balancer.command(command, reason, **arguments)["exit"])
 
     def _service(self, number: int) -> str:
         return self.site.present[number % len(self.site.present)]

@@ -56,15 +56,9 @@ class Invariants:
         self._site = site
         self._balancer = site.balancer
         self._eligible_since: dict[str, float] = {}
-        self._began = 0.0
         self._usual: tuple[int, Counter[str]] | None = None
         self._emptied: list[str] = []
         self._balancer.ipvs.emptied = self._note_emptied
-
-    def restarted(self) -> None:
-        """Begin again with a new daemon."""
-        self._began = self._balancer.now
-        self._eligible_since.clear()
 
     def check(self) -> None:
         """Check what holds in every moment, and wait until all views agree."""
@@ -142,7 +136,8 @@ class Invariants:
             if service.source and not self._balancer.network.servers[service.source].responds:
                 continue  # the daemon may have an earlier list
             enabled = {host for host, each in service.lines.items() if each.enabled and each.weight}
-            if Fraction(service.options["depool-threshold"]) and enabled - self._depooled(name):
+            floors = Fraction(service.options["depool-threshold"]), Fraction(self._site.floors.get(name, "0"))
+            if all(floors) and enabled - self._depooled(name):
                 self._emptied.append(f"{name} at {self._balancer.now:.1f} s")
 
     def _depooled(self, name: str) -> set[str]:
@@ -171,7 +166,7 @@ class Invariants:
         kinds = site.services[name].options["monitors"]
         named = {host for alert in alerts if alert["service"] == name for host in alert["data"].get("hosts") or ()}
         for host, server in pool["servers"].items():
-            changed = max(site.since(host), site.changed[name], self._began, site.woken)
+            changed = max(site.since(host), site.changed[name], site.started, site.woken)
             address = site.balancer.names.addresses[host]
             if now - changed < SETTLED or not server["enabled"] or server["address"] != address:
                 continue
@@ -191,7 +186,7 @@ class Invariants:
         kinds = {(alert["kind"], alert["service"]) for alert in alerts}
         subjects = {(alert["kind"], alert["subject"]) for alert in alerts}
         for why, since, found in self._deviations(kinds, subjects):
-            if not found and self._balancer.now - max(since, self._site.woken, self._began) > NOTICED:
+            if not found and self._balancer.now - max(since, self._site.woken, self._site.started) > NOTICED:
                 broken("alert", f"{why} since {since:.1f} s, now {self._balancer.now:.1f} s: {sorted(kinds)}")
 
     def _deviations(
@@ -213,7 +208,8 @@ class Invariants:
         if (unwritten := self._balancer.threads.unwritten_since) is not None:
             yield "journal not written", unwritten - self._balancer.began, ("journal", "") in kinds
         for (service, host), until in site.depooled.items():
-            if service in site.present and self._balancer.now < until:
+            unread = "overrides" in self._balancer.threads.hung  # a daemon may have started since
+            if service in site.present and self._balancer.now < until and not unread:
                 yield f"{host} depooled in {service}", site.woken, ("depooled", service) in kinds
 
     def _deviations_of_lists(self, kinds: set[tuple[str, str]]) -> Iterator[tuple[str, float, bool]]:
@@ -229,7 +225,7 @@ class Invariants:
 
     def _deviations_of_ipvs(self, kinds: set[tuple[str, str]]) -> Iterator[tuple[str, float, bool]]:
         site = self._site
-        if site.foreign_since is not None:
+        if site.foreign_since is not None and self._balancer.ipvs.refuses != "read":
             yield "foreign service", site.foreign_since, ("ipvs-foreign", "") in kinds
         if site.refusing is not None and self._balancer.ipvs.refuses == "read":
             yield "table cannot be read", site.refusing, any(kind.startswith("ipvs") for kind, _ in kinds)
@@ -246,7 +242,7 @@ class Invariants:
             words = dict(re.findall(r"^(.+):\t(.+)$", self._balancer.get(f"/pools/{name}"), re.MULTILINE))
             if {host for host, status in words.items() if status.endswith("/pooled")} != set(pooled):
                 return f"/pools/{name}: {words}, /v1: {sorted(pooled)}"
-            if not awaits and any(expected.values()) == (name in without):
+            if pool["listed"] and not awaits and any(expected.values()) == (name in without):
                 return f"{name}: pooled {expected}, alerts {alerts}"
             actual = table.get(pool["vip"], {})
             agrees = actual == expected or (awaits and actual.items() >= expected.items())
@@ -284,7 +280,7 @@ class Invariants:
             unhurt = allowed and pool["listed"] and sessions and table.get(vip) and not self._balancer.ipvs.refuses
             if not unhurt:
                 self._eligible_since.pop(name, None)
-            elif now - self._eligible_since.setdefault(name, now) > ANNOUNCED and not held:
+            elif now - max(self._eligible_since.setdefault(name, now), self._site.started) > ANNOUNCED and not held:
                 problem = f"{vip} may be announced since {self._eligible_since[name]:.1f} s: {vips.get(vip)}"
         self._eligible_since = {name: at for name, at in self._eligible_since.items() if name in self._site.present}
         return problem

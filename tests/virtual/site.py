@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import mkdtemp
 
+from pybal.control.durations import DEPOOL_LONGEST
+from pybal.control.overrides import FILE
 from pybal.ipvs.model import TCP, Command, Key, Op, VirtualService
 from tests.harness.list_line import Line, pool_file
 from tests.harness.simulated.balancer import SimulatedBalancer
@@ -101,8 +105,16 @@ class Site:
         """The virtual time of the last change of each service's list or options."""
         self.depooled: dict[tuple[str, str], float] = {}
         """The virtual time until which the operator has taken each host out of a service."""
+        self._ends: dict[tuple[str, str], datetime] = {}
+        """The same by the wall clock, as the daemon has saved it."""
+        self._saved = True
+        """False if the last save was not confirmed."""
+        self.floors: dict[str, str] = {}
+        """The thresholds of the services, as loaded last."""
         self.filled = 0
         """The number of times that the disk of the journal became full."""
+        self.started = 0.0
+        """The virtual time at which the present daemon started."""
         self.foreign_since: float | None = None
         self.refusing: float | None = None
         self.woken = self.routed = self.named = 0.0
@@ -121,6 +133,7 @@ class Site:
                 service.etcd = SimulatedEtcd(self.balancer.network, f"/pools/{service.name}")
                 self.balancer.network.servers[address] = service.etcd
         self._reset()
+        self._loaded()
         self.balancer.file.write_text(self.configuration())
 
     # -- repairs
@@ -209,7 +222,7 @@ class Site:
         self.edit(more)
         reply = self.balancer.command("reload", force=True)
         if reply["exit"] == 0:
-            self.stale = None
+            self._loaded()
             for name in self.services:
                 self.changed[name] = self.balancer.now
             return ""
@@ -218,11 +231,60 @@ class Site:
     def restart(self) -> None:
         """Stop the daemon and start it again."""
         self.balancer.stop()
+        self.start()
+
+    def start(self) -> None:
+        """Start a daemon with the present configuration."""
         self.edit()
-        self.stale = None
+        self._loaded()
+        self._load_overrides()
         self.balancer.start()
+        self.started = self.balancer.now
         for name in self.services:
             self.changed[name] = self.balancer.now
+
+    def _loaded(self) -> None:
+        self.stale = None
+        self.floors = {name: self.services[name].options["depool-threshold"] for name in self.present}
+
+    def command_override(self, command: str, name: str, host: str, lasts: float = 0.0, **more: object) -> None:
+        """Depool a server for ``lasts`` seconds, or repool it."""
+        more |= {"duration": lasts} if lasts else {}
+        reply = self.balancer.command(command, "a test", service=name, host=host, **more)
+        if reply["exit"] == 0 or command == "repool":  # which fails without an override
+            now = self.balancer.now
+            self.depooled |= {(name, host): now + lasts}
+            self._saved = "warning: cannot" not in reply["text"]
+            self._save_overrides()
+
+    def step_wall_clock(self, hours: int) -> None:
+        """Set the wall clock forward, or back."""
+        self._expire_overrides()
+        self.balancer.wall_step += timedelta(hours=hours)
+
+    def _expire_overrides(self) -> None:
+        if any(until <= self.balancer.now for until in self.depooled.values()):
+            self._save_overrides()
+
+    def _save_overrides(self) -> None:
+        """Follow the daemon, which saves all overrides by the wall clock when one begins or ends."""
+        now, wall = self.balancer.now, self.balancer.wall()
+        self.depooled = {key: until for key, until in self.depooled.items() if until > now}
+        self._ends = {key: wall + timedelta(seconds=until - now) for key, until in self.depooled.items()}
+
+    def _load_overrides(self) -> None:
+        """Follow a new daemon, for which overrides end by the wall clock.
+
+        The file decides if the last save was not confirmed.
+        """
+        self._expire_overrides()
+        file, wall = self.directory / "state" / FILE, self.balancer.wall()
+        if not self._saved:
+            found = json.loads(file.read_text())["overrides"] if file.exists() else ()
+            self._ends = {(each["service"], each["host"]): datetime.fromisoformat(each["until"]) for each in found}
+        left = {key: min(DEPOOL_LONGEST, (end - wall).total_seconds()) for key, end in self._ends.items()}
+        self.depooled = {key: self.balancer.now + seconds for key, seconds in left.items() if seconds > 0.0}
+        self._ends = {key: self._ends[key] for key in self.depooled}
 
     def move(self, host: str) -> None:
         """Give a host its other address."""

@@ -278,10 +278,17 @@ class SimulatedBalancer:
         new.replace(path)
 
     def get(self, path: str) -> str:
-        """Return the body of a response of the HTTP endpoints. Lets the loop turn, and passes no time."""
+        """Return the body of a response of the HTTP endpoints. Lets the loop turn.
+
+        Time passes only while the daemon starts and clients wait for it.
+        """
         accepted = "Accept: application/json\n" if path.startswith("/v1") else ""
         client = Client(next(iter(self.reactor.ports.values())))
         response = client.get(path, f"Host: localhost\n{accepted}")
+        end = self.now + STOP
+        while not response and self.now < end:
+            self.run(0.1)
+            response = client.received()
         client.hang_up()
         head, _, body = response.partition(b"\r\n\r\n")
         assert b" 200 " in head.splitlines()[0], f"{path}: {response.decode()[:300]}"

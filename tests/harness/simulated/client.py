@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error
+from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from typing_extensions import override
@@ -21,6 +22,7 @@ class SimulatedConnector:
     def __init__(self, network: SimulatedNetwork, host: str, factory: Any, timeout: float) -> None:
         self._network = network
         self._server = network.servers.get(host)
+        self._destination = IPv4Address("TCP", host, 80)
         self._factory = factory
         self._connecting = True
         self._transport: _Transport | None = None
@@ -31,6 +33,9 @@ class SimulatedConnector:
         factory.doStart()
         factory.startedConnecting(self)
         network.reactor.happen(network.latency(), self._arrive)
+
+    def getDestination(self) -> IPv4Address:  # noqa: N802  # Twisted's name
+        return self._destination
 
     def stopConnecting(self) -> None:  # noqa: N802  # Twisted's name
         self._fail(error.UserError())
