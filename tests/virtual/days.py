@@ -28,6 +28,8 @@ ADOPTED = 6.0
 
 _MODES = st.sampled_from([Mode.SERVING, Mode.SERVING, *Mode])
 _STRETCHES = st.sampled_from([0.0, 1.0, 10.0, 60.0, 90.0, 200.0, 900.0])
+_MOMENTS = st.sampled_from([0.0, 0.0, 0.001, 0.01, 0.1, 1.0])
+_PAUSES = st.sampled_from([0.0, 0.0, 1.0, 60.0, 900.0])
 _NUMBERS = st.integers(0, 1000)
 _BAD_LISTS = st.sampled_from(["", "{ 'host': 'w1.test', 'weight'", "no list\n", "\0\n", "<html>\n"])
 _BAD_SECTIONS = st.sampled_from(
@@ -190,6 +192,19 @@ class VirtualDays(RuleBasedStateMachine):
         self._count()
         self.laws.check_replay()
         self.site.restart()
+
+    @change(
+        moment=_MOMENTS, power=st.sampled_from([False, False, False, True]), down=_PAUSES, number=_NUMBERS, mode=_MODES
+    )
+    def kill(self, moment: float, power: bool, down: float, number: int, mode: Mode) -> None:
+        """Kill the daemon some time after the last change; a server changes while it is down."""
+        self.balancer.run(moment)
+        self.laws.check_errors()
+        self.site.kill(power=power)
+        self._server(number).change(mode)
+        self.balancer.run(down)
+        self.site.start()
+        self._count()
 
     @change(lasts=st.sampled_from([5.0, 60.0, 3600.0]))
     def freeze(self, lasts: float) -> None:

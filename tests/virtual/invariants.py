@@ -12,13 +12,13 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, NoReturn
 
-from pybal.core.model import Placement
+from pybal.core.model import Address, Placement
 from pybal.ipvs.model import Key, ServiceKey
 from pybal.journal.reader import Reader
 from pybal.journal.replay import Replay, replayed
 from tests.harness import full_disk
 from tests.harness.simulated.network import Mode
-from tests.virtual.site import Site
+from tests.virtual.site import ServiceState, Site
 
 AGREEMENT = 35.0
 """Seconds within which pools, table and routes must agree: two audits."""
@@ -58,7 +58,10 @@ class Invariants:
         self._eligible_since: dict[str, float] = {}
         self._usual: tuple[int, Counter[str]] | None = None
         self._emptied: list[str] = []
+        self._withdrawn: dict[tuple[str, str], float] = {}
+        """The virtual time at which the daemon withdrew each address of a VIP last."""
         self._balancer.ipvs.emptied = self._note_emptied
+        self._balancer.ipvs.withdrawn = self._note_withdrawn
 
     def check(self) -> None:
         """Check what holds in every moment, and wait until all views agree."""
@@ -66,6 +69,7 @@ class Invariants:
         pools = [self._pool(name) for name in self._names()]
         for pool in pools:
             self._check_floor(pool)
+        self._check_adopted()
         alerts = self._balancer.alerts()
         for pool in pools:
             self._check_servers(pool, alerts)
@@ -139,6 +143,33 @@ class Invariants:
             floors = Fraction(service.options["depool-threshold"]), Fraction(self._site.floors.get(name, "0"))
             if all(floors) and enabled - self._depooled(name):
                 self._emptied.append(f"{name} at {self._balancer.now:.1f} s")
+
+    def _note_withdrawn(self, key: ServiceKey, address: Address) -> None:
+        if isinstance(key, Key):
+            self._withdrawn[str(key.address), str(address)] = self._balancer.now
+
+    def _check_adopted(self) -> None:
+        """Check that the daemon has withdrawn no server that is listed and has served since before its start."""
+        site, addresses, started = self._site, self._balancer.names.addresses, self._site.started
+        for name in site.present:
+            service = site.services[name]
+            changed = max(site.changed[name], site.last_depool, site.woken, site.named)
+            if changed > started or name in site.broken or self._unreadable(service):
+                continue
+            for host, line in service.lines.items():
+                at = self._withdrawn.get((service.vip, addresses[host]), -1.0)
+                serves = site.mode(host) is Mode.SERVING and started - site.since(host) > SETTLED
+                if at >= started and serves and line.enabled and line.weight and (name, host) not in site.depooled:
+                    broken("never-empty", f"{name} {host} serves, and was withdrawn at {at:.1f} s: {self._pool(name)}")
+
+    def _unreadable(self, service: ServiceState) -> bool:
+        """Return whether the list of a service, or a name in it, may have been unreadable since the start."""
+        if self._balancer.names.failing or self._balancer.threads.hung:
+            return True
+        if not service.source:
+            return False
+        server = self._balancer.network.servers[service.source]
+        return not server.responds or server.since - self._balancer.began > self._site.started
 
     def _depooled(self, name: str) -> set[str]:
         return {host for service, host in self._site.depooled if service == name}
@@ -305,8 +336,12 @@ class Invariants:
         reader = Reader(self._balancer.directory / "state" / "journal")
         replay = replayed(reader)
         gaps = [gap for gap in replay.gaps if gap.reason != full_disk.REASON or len(replay.gaps) > self._site.filled]
-        if found := [*reader.problems, *replay.problems, *replay.differences, *gaps]:
+        torn = [problem for problem in reader.problems if "torn record" in problem]
+        others = [problem for problem in reader.problems if problem not in torn]
+        if found := [*others, *replay.problems, *replay.differences, *gaps]:
             return str(found[0])
+        if {problem.partition(":")[0] for problem in torn} != self._site.torn or len(torn) != len(self._site.torn):
+            return f"torn records {torn}, expected {sorted(self._site.torn)}"
         if replay.counts.skipped:
             return f"the state before {replay.counts.skipped} events is unknown"
         return "" if self._balancer.threads.unwritten_since is not None else self._unlike(replay)

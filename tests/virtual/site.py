@@ -17,6 +17,7 @@ from tempfile import mkdtemp
 from pybal.control.durations import DEPOOL_LONGEST
 from pybal.control.overrides import FILE
 from pybal.ipvs.model import TCP, Command, Key, Op, VirtualService
+from pybal.journal.reader import segments_of
 from tests.harness.list_line import Line, pool_file
 from tests.harness.simulated.balancer import SimulatedBalancer
 from tests.harness.simulated.etcd import SimulatedEtcd
@@ -25,6 +26,9 @@ from tests.harness.simulated.network import Mode
 PEERS = ("192.0.2.9", "192.0.2.10")
 SHIFT = 2
 """Each service has the hosts of the one before, without this many and with as many others."""
+
+UNSYNCED = 8192
+"""Bytes at the end of a file that a loss of power may cut or fill with zeros."""
 
 _GENERAL = """\
 [global]
@@ -113,6 +117,10 @@ class Site:
         """The thresholds of the services, as loaded last."""
         self.filled = 0
         """The number of times that the disk of the journal became full."""
+        self.torn: set[str] = set()
+        """The segments of the journal whose last record is torn."""
+        self.last_depool = 0.0
+        """The virtual time at which the operator took a host out of a service last."""
         self.started = 0.0
         """The virtual time at which the present daemon started."""
         self.foreign_since: float | None = None
@@ -233,6 +241,27 @@ class Site:
         self.balancer.stop()
         self.start()
 
+    def kill(self, *, power: bool = False) -> None:
+        """Kill the daemon; with ``power``, the machine loses its power."""
+        self.balancer.kill()
+        self.routed = self.balancer.now
+        if power:
+            self.balancer.ipvs.clear()
+            self.foreign_since = None
+        if segments := segments_of(self.directory / "state" / "journal"):
+            self._tear(segments[-1], power=power)
+
+    def _tear(self, segment: Path, *, power: bool) -> None:
+        """Let a segment lose its end with the power; note whether its last record is torn."""
+        text, random = segment.read_bytes(), self.balancer.threads.random
+        if power:
+            kept = text[: random.randint(max(0, len(text) - UNSYNCED), len(text))]
+            text = kept + random.choice((b"", bytes(len(text) - len(kept))))
+            segment.write_bytes(text)
+        self.torn.discard(segment.name)
+        if text and not text.endswith(b"\n"):
+            self.torn.add(segment.name)
+
     def start(self) -> None:
         """Start a daemon with the present configuration."""
         self.edit()
@@ -254,6 +283,7 @@ class Site:
         if reply["exit"] == 0 or command == "repool":  # which fails without an override
             now = self.balancer.now
             self.depooled |= {(name, host): now + lasts}
+            self.last_depool = now
             self._saved = "warning: cannot" not in reply["text"]
             self._save_overrides()
 

@@ -14,6 +14,7 @@ from tests.virtual.invariants import Invariants
 from tests.virtual.site import Site, site
 
 SEED, SERVICES, SERVERS = 1, 3, 16
+KILLS = 16
 _FETCHED, _HELD = ("['ProxyFetch']",), ("['IdleConnection']",)
 
 
@@ -59,6 +60,24 @@ def disk_of_the_journal_is_full(site: Site) -> None:
     servers_return_errors(site)
 
 
+def daemon_is_killed(site: Site) -> None:
+    """Kill each daemon while it starts."""
+    for moment in range(1, KILLS + 1):
+        site.kill()
+        site.start()
+        site.balancer.run(moment * 0.001)
+
+
+def machine_loses_power(site: Site) -> None:
+    """Lose the power soon after a segment began, which is with the state of all pools."""
+    disk_of_the_journal_is_full(site)
+    site.balancer.run(60.0)
+    site.balancer.threads.full = False
+    site.balancer.run(12.0)
+    site.kill(power=True)
+    site.start()
+
+
 STORIES: Mapping[str, tuple[Callable[[Site], None], tuple[str, ...]]] = {
     each.__name__: (each, kinds)
     for each, kinds in (
@@ -70,6 +89,8 @@ STORIES: Mapping[str, tuple[Callable[[Site], None], tuple[str, ...]]] = {
         (other_program_adds_a_service, _HELD),
         (hosts_leave_all_lists, _HELD),
         (disk_of_the_journal_is_full, _FETCHED),
+        (daemon_is_killed, _FETCHED),
+        (machine_loses_power, _FETCHED),
     )
 }
 

@@ -7,6 +7,7 @@ same for each run of a seed.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import socket
@@ -49,18 +50,22 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 STOP = 30.0
 """Seconds in which a stop must end."""
 KEPT_LINES = 5000
+_KILLED: list[object] = []
+"""The killed daemons. They are never freed: their coroutines would then run their ``finally`` clauses."""
 
 
 class SimulatedIPVS(MemoryBackend):
     """A table in memory. ``refuses`` is ``"read"`` or ``"write"`` while the kernel refuses it.
 
-    ``emptied`` is called for each service that the daemon leaves without a server for new connections.
+    ``emptied`` is called for each service that the daemon leaves without a server for new connections, ``withdrawn`` for each
+    destination that gets none any more.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.refuses = ""
         self.emptied: Callable[[ServiceKey], None] = lambda _key: None
+        self.withdrawn: Callable[[ServiceKey, Address], None] = lambda _key, _address: None
 
     @override
     def read(self, key: ServiceKey) -> TableEntry | None:
@@ -77,7 +82,11 @@ class SimulatedIPVS(MemoryBackend):
         if self.refuses == "write":
             return tuple(Refused(op, errno.ENOMEM, "cannot allocate memory") for op in ops)
         before = self._serving(ops)
+        used = [op for op in ops if self._is_used(op)]
         failed = super().apply(ops)
+        for op in used:
+            if op.destination and not self._is_used(op):
+                self.withdrawn(op.key, op.destination.address)
         for key in before - self._serving(ops):
             self.emptied(key)
         return failed
@@ -107,6 +116,11 @@ class SimulatedIPVS(MemoryBackend):
             for key in {op.key for op in ops}
             if any(each.weight for each in self._destinations.get(key, {}).values())
         }
+
+    def _is_used(self, op: Op) -> bool:
+        """Return whether the destination of an operation gets new connections."""
+        held = self._destinations.get(op.key, {}).get(op.destination.endpoint) if op.destination else None
+        return held is not None and held.weight > 0
 
     def _check(self, what: str) -> None:
         if self.refuses == what:
@@ -190,6 +204,7 @@ class SimulatedBalancer:
         globalLogPublisher.addObserver(self._faults)
         globalLogPublisher.addObserver(self._observer)
         self._app: App | None = None
+        self._collector = gc.get_threshold(), gc.callbacks.copy()
 
     def start(self) -> None:
         """Start the daemon, which reads its configuration."""
@@ -230,9 +245,24 @@ class SimulatedBalancer:
         assert results, f"the daemon did not stop within {STOP:g} s"
         if results[0] is not None:
             results[0].raiseException()
-        for link in Path("/proc/self/fd").iterdir():
-            if link.resolve().is_relative_to(self.directory):
-                os.close(int(link.name))
+        self._close_files()
+
+    def kill(self) -> None:
+        """End the daemon in an instant, as SIGKILL does.
+
+        The table and the files stay; the last writes may be partial.
+        """
+        self.threads.kill()
+        _KILLED.append((self._app, self.reactor.kill()))
+        self.network.kill()
+        self.bgp.kill()
+        self._app = None
+        globalLogPublisher.removeObserver(self._faults)
+        self._faults = Faults(self.reactor.seconds)
+        globalLogPublisher.addObserver(self._faults)
+        threshold, gc.callbacks[:] = self._collector
+        gc.set_threshold(*threshold)
+        self._close_files()
 
     def close(self) -> None:
         """Stop the daemon if it runs, and observe no more."""
@@ -242,6 +272,11 @@ class SimulatedBalancer:
         finally:
             globalLogPublisher.removeObserver(self._faults)
             globalLogPublisher.removeObserver(self._observer)
+
+    def _close_files(self) -> None:
+        for link in Path("/proc/self/fd").iterdir():
+            if link.resolve().is_relative_to(self.directory):
+                os.close(int(link.name))
 
     # -- time
 

@@ -72,6 +72,12 @@ class SimulatedBGP:
         if self.child is not None:
             self.child.end()
 
+    def kill(self) -> None:
+        """End the daemon in an instant: the relay loses its connection, and ends ExaBGP."""
+        child, self.child = self.child, None
+        if child is not None:
+            child.orphan()
+
 
 class _Transport(FakeTransport):
     """A connection whose peer reads a little after each write."""
@@ -113,6 +119,11 @@ class SimulatedExaBGP(FakeChild):
         if self.bgp.child is self:
             self.bgp.child = None
         super().end(reason)
+
+    def orphan(self) -> None:
+        """End soon, without a daemon that reads the reports."""
+        self.relay, self.killed, self._ended = None, True, lambda _reason: None
+        self.bgp.reactor.happen(STOP, self.end)
 
     @override
     def commands(self) -> list[str]:

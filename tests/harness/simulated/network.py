@@ -317,6 +317,13 @@ class SimulatedNetwork:
         """Return the time of a packet in seconds."""
         return LATENCY * (0.1 + 0.9 * self._random())
 
+    def kill(self) -> None:
+        """Close all connections of a program that ended in an instant."""
+        self.sockets.clear()
+        for server in self.servers.values():
+            server.clients.clear()
+            server.connections.clear()
+
     @property
     def network(self) -> Network:
         """The calls of the check engine."""

@@ -7,12 +7,15 @@ goes on while the program is suspended.
 from __future__ import annotations
 
 import math
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
+from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.internet.base import DelayedCall
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime, IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -43,20 +46,23 @@ class _Port:
 class SimulatedReactor:
     """The reactor. ``descriptors`` has the simulated descriptors by number.
 
-    ``dial`` opens a TCP connection of the program. ``unix`` has the factories of UNIX sockets by path, ``ports`` those of adopted sockets by descriptor.
+    ``dial`` opens a TCP connection of the program. ``unix`` has the factories of UNIX sockets by path, whose files are real, ``ports`` those of adopted sockets by descriptor.
     """
 
     _log = Logger()
 
     def __init__(self, begin: float = 1000.0) -> None:
-        self.activities = Activities()
-        self.descriptors: dict[int, SimulatedReader] = {}
         self.dial: Callable[[str, Any, float], Any]
-        self.unix: dict[str, Any] = {}
-        self.ports: dict[int, Any] = {}
         self.turns = 0
         self._now = begin
         self._number = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.activities = Activities()
+        self.descriptors: dict[int, SimulatedReader] = {}
+        self.unix: dict[str, Any] = {}
+        self.ports: dict[int, Any] = {}
         self._calls: list[tuple[float, int, DelayedCall]] = []
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._from_threads = deque[tuple[Callable[..., object], tuple[object, ...]]]()
@@ -104,8 +110,18 @@ class SimulatedReactor:
         self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666
     ) -> IListeningPort:
         del backlog, mode
+        with socket.socket(socket.AF_UNIX) as bound:
+            try:
+                bound.bind(address)
+            except OSError as refused:
+                raise CannotListenError(None, address, refused) from refused
         self.unix[address] = factory
-        return _Port(lambda: self.unix.pop(address, None))  # type: ignore[return-value]  # only stopListening is used
+
+        def close() -> None:
+            if self.unix.pop(address, None) is not None:
+                Path(address).unlink()
+
+        return _Port(close)  # type: ignore[return-value]  # only stopListening is used
 
     def adoptStreamPort(  # noqa: N802  # Twisted's name
         self,
@@ -159,6 +175,15 @@ class SimulatedReactor:
         while self._events and self._events[0][0] <= end:
             self._happen(self._events[0][0])
         self._now = end
+
+    def kill(self) -> object:
+        """End the program in an instant, with all events that it awaits; no call of it is made again.
+
+        The result refers to all of them.
+        """
+        program = vars(self).copy()
+        self._begin()
+        return program
 
     def _push(self, call: DelayedCall) -> None:
         self._number += 1

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from random import Random
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -50,6 +51,13 @@ class SimulatedThreads:
         self._made.append(made := SimulatedWriter(reactor, self, *arguments, **more))
         return made
 
+    def kill(self) -> None:
+        """End all threads in an instant; a write that is in progress may be partial."""
+        for each in self._made:
+            each.kill()
+        self._made.clear()
+        self.unwritten_since = None
+
     def release(self) -> None:
         """Let all calls that hang go on."""
         self.hung.clear()
@@ -66,7 +74,7 @@ class SimulatedWorkers(Workers):
         self._simulated = threads
         self._waiting = deque[_Job]()
         self._held: list[_Job] = []
-        self._running = 0
+        self._running: list[_Job] = []
 
     @override
     def run(self, call: Callable[[], T]) -> Deferred[T]:
@@ -82,10 +90,18 @@ class SimulatedWorkers(Workers):
         for job in held:
             self._world.happen(0.0, lambda job=job: self._make(job))  # type: ignore[misc]
 
+    def kill(self) -> None:
+        """Leave each running call unmade, made, or ended at its first fsync."""
+        random = self._simulated.random
+        for job in self._running:
+            if self.name not in self._simulated.hung and (chance := random.randrange(3)):
+                with _killed_at_fsync(random) if chance == 1 else nullcontext(), suppress(Exception):
+                    job.call()
+
     def _begin(self) -> None:
-        while self._waiting and self._running < self._most:
+        while self._waiting and len(self._running) < self._most:
             job = self._waiting.popleft()
-            self._running += 1
+            self._running.append(job)
             seconds = self._simulated.seconds * self._simulated.random.random()
             self._world.happen(seconds, lambda job=job: self._make(job))  # type: ignore[misc]
 
@@ -99,7 +115,7 @@ class SimulatedWorkers(Workers):
                 result = job.call()
             except BaseException:  # noqa: BLE001  # as Workers
                 result = Failure()
-        self._running -= 1
+        self._running.remove(job)
         self._world.callFromThread(self._finish, job.done, result)
         self._begin()
 
@@ -126,6 +142,13 @@ class SimulatedWriter(LogWriter):
         if self._held:
             self._make()
 
+    def kill(self) -> None:
+        """Write a part of the queue, unless the disk hangs or is full."""
+        text = b"".join(self._lines)
+        if text and self._name not in self._simulated.hung and not self._simulated.full:
+            with suppress(OSError):
+                self._write(text[: self._simulated.random.randint(0, len(text))])
+
     @override
     def _start_thread(self) -> None:
         """Request a call unless one is requested. Called for each line, because there is never a thread."""
@@ -146,3 +169,23 @@ class SimulatedWriter(LogWriter):
             simulated.unwritten_since = None
         elif simulated.unwritten_since is None:
             simulated.unwritten_since = now
+
+
+class _Killed(BaseException):
+    """The end of the process."""
+
+
+@contextmanager
+def _killed_at_fsync(random: Random) -> Iterator[None]:
+    """End the process at the first fsync, whose file has a part of its bytes."""
+
+    def fsync(descriptor: int) -> None:
+        os.ftruncate(descriptor, random.randint(0, os.fstat(descriptor).st_size))
+        raise _Killed
+
+    before, os.fsync = os.fsync, fsync  # type: ignore[assignment]  # for a file of a descriptor only
+    try:
+        with suppress(_Killed):
+            yield
+    finally:
+        os.fsync = before
