@@ -145,6 +145,34 @@ DEFECTS = (
         "disk_of_the_journal_is_full",
         "replay",
     ),
+    Defect(
+        "pybal/journal/rebuild.py",
+        'self._problems.append(f"{name}: torn record of {len(rest)} bytes")',
+        'raise ValueError(f"{name}: torn record of {len(rest)} bytes")',
+        "daemon_is_killed",
+        "error",
+    ),
+    Defect(
+        "pybal/journal/replay.py",
+        'if "journal" in record:  # also',
+        'if "journal" in record and self._state is None:  # also',
+        "machine_loses_power",
+        "replay",
+    ),
+    Defect(
+        "pybal/ipvs/reconciler.py",
+        "for d in destinations if d.port == service.port",
+        "for d in destinations if d.port != service.port",
+        "daemon_is_killed",
+        "never-empty",
+    ),
+    Defect(
+        "pybal/control/listener.py",
+        "                _remove_stale_socket(self._path)\n",
+        "",
+        "daemon_is_killed",
+        "healed",
+    ),
 )
 
 
