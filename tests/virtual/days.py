@@ -164,6 +164,8 @@ class VirtualDays(RuleBasedStateMachine):
 
     @change(failing=st.booleans(), definite=st.booleans())
     def change_names(self, failing: bool, definite: bool) -> None:
+        if failing and not self.balancer.names.failing:
+            self.site.nameless = self.balancer.now
         self.balancer.names.failing, self.balancer.names.definite = failing, definite
         self.site.named = self.balancer.now
 

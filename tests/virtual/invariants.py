@@ -139,6 +139,9 @@ class Invariants:
                 continue
             if service.source and not self._balancer.network.servers[service.source].responds:
                 continue  # the daemon may have an earlier list
+            nameless = self._balancer.names.failing and self._site.nameless < self._site.started + 1.0
+            if nameless and key not in self._site.adopted:
+                continue  # it has never had an address
             enabled = {host for host, each in service.lines.items() if each.enabled and each.weight}
             floors = Fraction(service.options["depool-threshold"]), Fraction(self._site.floors.get(name, "0"))
             if all(floors) and enabled - self._depooled(name):

@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 
 from pybal.control.durations import DEPOOL_LONGEST
 from pybal.control.overrides import FILE
-from pybal.ipvs.model import TCP, Command, Key, Op, VirtualService
+from pybal.ipvs.model import TCP, Command, Key, Op, ServiceKey, VirtualService
 from pybal.journal.reader import segments_of
 from tests.harness.list_line import Line, pool_file
 from tests.harness.simulated.balancer import SimulatedBalancer
@@ -123,10 +123,12 @@ class Site:
         """The virtual time at which the operator took a host out of a service last."""
         self.started = 0.0
         """The virtual time at which the present daemon started."""
+        self.adopted: set[ServiceKey] = set()
+        """The services that had servers in the table at that time."""
         self.foreign_since: float | None = None
         self.refusing: float | None = None
-        self.woken = self.routed = self.named = 0.0
-        """The virtual times of the last suspension, lost session, and change of the name service."""
+        self.woken = self.routed = self.named = self.nameless = 0.0
+        """The virtual times of the last suspension, lost session, change and failure of the name service."""
         self._servers = servers
         self._kinds = kinds
         self.balancer = SimulatedBalancer(directory, "", seed=seed, peers=PEERS)
@@ -267,6 +269,7 @@ class Site:
         self.edit()
         self._loaded()
         self._load_overrides()
+        self.adopted = {key for key, entry in self.balancer.ipvs.held.items() if entry.serves}
         self.balancer.start()
         self.started = self.balancer.now
         for name in self.services:
