@@ -150,8 +150,8 @@ class HTTPClient:
         """Make an exchange, whose deadline begins when it is its turn to open a connection."""
 
         def timed_out(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
-            if not isinstance(result, Failure) or result.value is None:
-                return result
+            if not isinstance(result, Failure) or not isinstance(result.value, CancelledError):
+                return result  # the response, or another reason, came in the same moment
             stage, fault = result.value.args
             raise ProtocolError(f"{stage} within {within:g} s", fault)
 

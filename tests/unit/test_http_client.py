@@ -74,9 +74,14 @@ class FakeNetwork:
         self.reactor = ReactorInMemory()  # type: ignore[no-untyped-call]
         self.names: dict[tuple[str, int], Sequence[str]] = {}
         self.dns_fails = False
+        self.answer: Deferred[Addresses] | None = None
+        """The result of the next lookup."""
         self.client = HTTPClient(host, port, trust=None, reactor=self.reactor, lookup=self._look_up, **options)
 
     async def _look_up(self, host: str, version: int) -> Addresses:
+        answer, self.answer = self.answer, None
+        if answer is not None:
+            return await answer
         if self.dns_fails:
             raise LookupFailed("SERVFAIL from 192.0.2.53", definite=False)
         if (host, version) not in self.names:
@@ -471,6 +476,14 @@ def test_client_keeps_the_last_addresses_while_dns_fails() -> None:
     network.dns_fails = True
     network.complete().close()
     assert len(network.places) == 2
+
+
+def test_timeout_keeps_the_reason_of_a_failed_request() -> None:
+    network = FakeNetwork("conf.example")
+    network.answer = Deferred(lambda answer: answer.errback(LookupFailed("resolver stopped", definite=False)))
+    requested = network.request()
+    network.reactor.advance(60.0)
+    assert requested.failure == ("cannot resolve conf.example: resolver stopped", Fault.UNREACHABLE)
 
 
 def test_client_drops_the_addresses_of_a_deleted_name() -> None:
