@@ -270,11 +270,12 @@ class Replay:
         if isinstance(event, Gathered):
             self.counts.reports += size_of(event)
         number = record["pool"]
-        before = self.pools.get(number)
+        self._end_burst(number)
+        before = self._pools.get(number)
         if before is None:
             self.counts.skipped += 1
             return None
-        after = self.pools[number] = yield from in_steps(before, event)
+        after = self._pools[number] = yield from in_steps(before, event)
         if isinstance(event, Reconfigured):
             self.services[event.service.name] = None
         placed = {} if after is before else placements(before, after)
