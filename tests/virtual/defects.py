@@ -41,6 +41,13 @@ DEFECTS = (
         "never-empty",
     ),
     Defect(
+        "pybal/sources/etcd/v3.py",
+        "self._values.remove(self._name(key))",
+        "self._name(key)",
+        "hosts_leave_all_lists",
+        "list",
+    ),
+    Defect(
         "pybal/checks/http_check.py",
         "if status not in self.request.statuses:",
         "if not self.request.statuses:",

@@ -26,6 +26,8 @@ SETTLED = 75.0
 """Seconds after which a server must be up or down as it behaves: a back-off, a check, its timeout."""
 NOTICED = 90.0
 """Seconds within which a deviation must be an alert: three intervals of the slowest audit or check."""
+LISTED = 100.0
+"""Seconds within which a pool has the list of a source that responds, or an alert."""
 ANNOUNCED = 420.0
 """Seconds after which a VIP that may be announced must be: the longest hold of a flapping VIP."""
 HEALED = 1500.0
@@ -72,6 +74,7 @@ class Invariants:
         self._check_adopted()
         alerts = self._balancer.alerts()
         for pool in pools:
+            self._check_list(pool, alerts)
             self._check_servers(pool, alerts)
         self._check_alerts(alerts)
         self._wait("agreement", self._disagreement, AGREEMENT)
@@ -192,6 +195,19 @@ class Invariants:
             up = each["enabled"] and each["address"] and each["health"] == "up"
             if up and each["placement"] != "pooled":
                 broken("floor", f"up and not pooled: {each}")
+
+    def _check_list(self, pool: Document, alerts: list[Mapping[str, Any]]) -> None:
+        """Check that the pool has the servers of its list, with their weights, unless an alert has the reason."""
+        site, name = self._site, pool["service"]
+        service, since = site.services[name], max(site.changed[name], site.started, site.woken)
+        if service.source:
+            server = self._balancer.network.servers[service.source]
+            since = max(since, server.since - self._balancer.began) if server.responds else self._balancer.now
+        excused = name in site.broken or any((each["kind"], each["service"]) == ("source", name) for each in alerts)
+        found = {host: each["weight"] for host, each in pool["servers"].items()}
+        wanted = {host: line.weight for host, line in service.lines.items()}
+        if found != wanted and not excused and self._balancer.now - since >= LISTED:
+            broken("list", f"{name} has {found}, its list {wanted}")
 
     def _check_servers(self, pool: Document, alerts: list[Mapping[str, Any]]) -> None:
         """Each server has the health that follows from its behaviour, and one that is down is in an alert."""

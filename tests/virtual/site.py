@@ -21,6 +21,7 @@ from pybal.journal.reader import segments_of
 from tests.harness.list_line import Line, pool_file
 from tests.harness.simulated.balancer import SimulatedBalancer
 from tests.harness.simulated.etcd import SimulatedEtcd
+from tests.harness.simulated.etcd3 import SimulatedEtcd3
 from tests.harness.simulated.network import Mode
 
 PEERS = ("192.0.2.9", "192.0.2.10")
@@ -65,7 +66,7 @@ class ServiceState:
     url: str
     source: str = ""
     """The address of the server of its list, empty for a file."""
-    etcd: SimulatedEtcd | None = None
+    etcd: SimulatedEtcd | SimulatedEtcd3 | None = None
     options: dict[str, str] = field(default_factory=dict)
     lines: dict[str, Line] = field(default_factory=dict)
 
@@ -138,9 +139,10 @@ class Site:
             if n % 3 == 1:
                 service.source, service.url = address, f"http://{address}/{service.name}"
                 self.balancer.network.serve(address, partial(self._served_list, service))
-            elif n % 6 == 5:
-                service.source, service.url = address, f"etcd://{address}/pools/{service.name}"
-                service.etcd = SimulatedEtcd(self.balancer.network, f"/pools/{service.name}")
+            elif n % 3 == 2:
+                make, api = (SimulatedEtcd3, 3) if n % 2 == 0 else (SimulatedEtcd, 2)
+                service.source, service.url = address, f"etcd://{address}/pools/{service.name}?api={api}"
+                service.etcd = make(self.balancer.network, f"/pools/{service.name}")
                 self.balancer.network.servers[address] = service.etcd
         self._reset()
         self._loaded()

@@ -14,7 +14,7 @@ from tests.virtual.invariants import Invariants
 from tests.virtual.site import Site, site
 
 SEED, SERVICES, SERVERS = 1, 3, 16
-KILLS = 16
+KILLS, LOSSES = 16, 5
 _FETCHED, _HELD = ("['ProxyFetch']",), ("['IdleConnection']",)
 
 
@@ -69,13 +69,16 @@ def daemon_is_killed(site: Site) -> None:
 
 
 def machine_loses_power(site: Site) -> None:
-    """Lose the power soon after a segment began, which is with the state of all pools."""
-    disk_of_the_journal_is_full(site)
-    site.balancer.run(60.0)
-    site.balancer.threads.full = False
-    site.balancer.run(12.0)
-    site.kill(power=True)
-    site.start()
+    """Lose the power again and again soon after a segment began, which is with the state of all pools."""
+    servers_return_errors(site)
+    for _ in range(LOSSES):
+        site.fill_disk()
+        site.balancer.run(60.0)
+        site.balancer.threads.full = False
+        site.balancer.run(12.0)
+        site.kill(power=True)
+        site.start()
+        site.balancer.run(30.0)
 
 
 STORIES: Mapping[str, tuple[Callable[[Site], None], tuple[str, ...]]] = {
