@@ -181,14 +181,21 @@ class Replay:
 
     def _take(self, record: Document) -> Steps[Applied | None]:
         self.counts.records += 1
-        if "journal" in record:  # also within a pool record: its run was killed
+        if "server" in record:
+            if self._state is not None:  # otherwise of a pool record that is damaged or missing
+                yield from self._server(self._state, record)
+            return None
+        incomplete, self._state = self._state, None
+        if "journal" in record:
             self._header(record)
-        elif self._state is not None:
-            yield from self._server(self._state, record)
-            return None
-        elif "server" in record:  # of a pool record that is damaged or missing
-            return None
         self._follow(record)
+        if incomplete is not None and record["n"] != 1:  # a run that was killed may end in a pool record
+            name = incomplete.pool.service.name
+            self.problems.append(f"record {record['n']} at {self.time}: servers of {name} are missing before it")
+        return (yield from self._happen(record))
+
+    def _happen(self, record: Document) -> Steps[Applied | None]:
+        """Replay a record with a number."""
         if is_event(record):
             return (yield from self._event(record))
         match record.get("event"):

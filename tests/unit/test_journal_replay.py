@@ -99,6 +99,15 @@ def test_run_that_ended_within_the_state_of_a_pool_precedes_the_next(segments: S
     assert replay.pool("web") is not None
 
 
+def test_state_of_a_pool_without_all_servers_is_left_out(segments: Sequence[Records]) -> None:
+    first, second = segments
+    assert [record.get("server") for record in first[1:3]] == [None, "a"]
+    replay = replayed([*first[:3], *second])
+    assert [problem.partition(": ")[2] for problem in replay.problems] == ["servers of web are missing before it"]
+    assert replay.pool("web") is not None
+    assert replay.differences == []
+
+
 def test_recorded_state_is_taken_over_after_a_difference(segments: Sequence[Records]) -> None:
     first, second = segments
     replay = replayed([*first, *edited(second, "server", "b", member=11)])

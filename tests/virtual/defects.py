@@ -161,8 +161,8 @@ DEFECTS = (
     ),
     Defect(
         "pybal/journal/replay.py",
-        'if "journal" in record:  # also',
-        'if "journal" in record and self._state is None:  # also',
+        'if incomplete is not None and record["n"] != 1:',
+        "if incomplete is not None:",
         "machine_loses_power",
         "replay",
     ),
