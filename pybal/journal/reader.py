@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeGuard
 
 from pybal.journal.records import VERSION
@@ -32,29 +33,50 @@ class JournalError(Exception):
 
 @dataclass(slots=True)
 class Reader:
-    """Reads the records of a journal in order; ``problems`` are the parts that were left out so far."""
+    """Reads the records of a journal in order; ``problems`` are the parts that were left out so far.
+
+    With ``sizes``, it reads these files only, each up to its size in bytes: a daemon may be writing.
+    """
 
     path: Path
     problems: list[str] = field(default_factory=list)
+    sizes: Mapping[Path, int] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Yield each record. Raises OSError or JournalError."""
-        paths = self._paths()
-        if not paths:
-            raise JournalError(f"{self.path}: no journal in this directory (set journal = yes in [global])")
-        for path in paths:
-            yield from self._segment(path)
+        found = False
+        for path in self.sizes or self._paths():
+            for record in self._segment(path):
+                found = True
+                yield record
+        if not found:
+            raise JournalError(f"{self.path}: no journal: it has no record (use a segment, or the directory of all)")
 
-    def size(self) -> int:
-        """Return the bytes of its files; 0 for a pipe. Raises OSError."""
-        total = 0
+    def fix(self) -> int:
+        """Limit the reading to what is there now; return its bytes, 0 without a limit for a pipe.
+
+        Raises OSError or JournalError.
+        """
+        found: dict[Path, int] = {}
         for path in self._paths():
-            with suppress(FileNotFoundError):  # the daemon has deleted it since
-                total += path.stat().st_size
-        return total
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                if path == self.path:
+                    raise
+                continue  # the daemon has deleted it since
+            if not S_ISREG(status.st_mode):
+                return 0
+            found[path] = status.st_size
+        self.sizes = found
+        return sum(found.values())
 
     def _paths(self) -> list[Path]:
-        return segments_of(self.path) if self.path.is_dir() else [self.path]
+        """Return the files. Raises OSError or JournalError."""
+        paths = segments_of(self.path) if self.path.is_dir() else [self.path]
+        if not paths:
+            raise JournalError(f"{self.path}: no journal in this directory (set journal = yes in [global])")
+        return paths
 
     def _segment(self, path: Path) -> Iterator[Mapping[str, Any]]:
         try:
@@ -66,7 +88,11 @@ class Reader:
             self.problems.append(f"{path.name}: deleted by the daemon during the reading")
             return
         with file:
+            left = self.sizes.get(path, sys.maxsize)
             for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+                if left <= 0:
+                    return
+                left -= len(line)
                 if not line.endswith(b"\n"):
                     self.problems.append(f"{path.name}:{number}: cut a torn record of {len(line)} bytes")
                     return

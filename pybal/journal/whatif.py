@@ -8,6 +8,7 @@ differ by nothing that clients notice for long; these times are kept apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -20,7 +21,7 @@ from pybal.journal.announcements import AnnouncementSettings
 from pybal.journal.event_text import NAMED, is_held, state_of
 from pybal.journal.losses import serving_key
 from pybal.journal.replay import Announcing, Applied, Replay
-from pybal.journal.values import Document
+from pybal.journal.values import DAMAGED, Document
 
 MOST_MOMENTS = 20
 """Moments of a difference that are kept; the others are counted."""
@@ -159,6 +160,7 @@ class Comparison:
     _pools: dict[int, Pool] = field(default_factory=dict)
     _announcing: Announcing = field(default_factory=Announcing)
     _breaks: int = 0
+    _differences: int = 0
 
     def take(self, record: Document) -> None:
         """Replay one record on both sides."""
@@ -166,10 +168,18 @@ class Comparison:
         applied = self.replay.take(record)
         if self.replay.breaks != self._breaks:
             self._restart(before)
+        if len(self.replay.differences) != self._differences:  # the recorded state has replaced a pool
+            self._differences = len(self.replay.differences)
+            self._pools.clear()
         if len(self._pools) < len(self.replay.pools):
             self._adopt()
         if applied:
             self._apply(applied)
+        with suppress(*DAMAGED):  # a damaged record, which is a problem of the replay
+            self._take_other(record)
+
+    def _take_other(self, record: Document) -> None:
+        """Take a record that is no event of a pool."""
         match record.get("event"):
             case "end":
                 self._end(record["pool"])
