@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from datetime import time as time_of_day
+from functools import partial
 from pathlib import Path
 
 from pybal.client.beside import beside
@@ -32,6 +33,7 @@ from pybal.journal.reader import JournalError, Reader, lines_of
 from pybal.journal.replay import Replay, replayed
 from pybal.journal.summary import summary_json, summary_text
 from pybal.journal.timeline import Line, Timeline
+from pybal.journal.values import DAMAGED
 from pybal.journal.whatif import Comparison, comparison_json, comparison_text
 from pybal.runtime.clocks import iso
 
@@ -61,6 +63,10 @@ def replay(options: argparse.Namespace, fail: Fail) -> int:
         return _moment(options, reader, fail) if options.at else _summary(options, reader)
     except (JournalError, NoSuchChangeError, OutsideError) as error:
         return fail(str(error))
+    except (*DAMAGED, RecursionError, MemoryError) as error:
+        return fail(
+            f"{options.journal}: cannot be shown: {error!r} (damaged, or a bug: please report it with the journal)"
+        )
 
 
 def _summary(options: argparse.Namespace, reader: Reader) -> int:
@@ -77,18 +83,28 @@ def checked(reader: Reader) -> tuple[Replay, Losses]:
 
     Losses come from the records alone, so that of a large journal a second process finds them.
     """
-    if reader.size() >= LARGE:
-        with beside(lambda: losses_of(Reader(reader.path))) as losses:
-            return replayed(reader), losses()
-    found, losses_found = Replay(), Losses()
+    if reader.fix() >= LARGE:
+        with beside(partial(_losses, Reader(reader.path, sizes=reader.sizes))) as result:
+            found = replayed(reader)
+            losses, problems = result()
+        reader.problems += [each for each in problems if each not in reader.problems]
+        return found, losses
+    found, losses = Replay(), Losses()
     for record in reader:
-        losses_found.take(record)
+        losses.take(record)
         found.check(record)
-    return found, losses_found
+    return found, losses
+
+
+def _losses(reader: Reader) -> tuple[Losses, list[str]]:
+    """Return the losses of a journal, and what was left out."""
+    return losses_of(reader), reader.problems
 
 
 def _moment(options: argparse.Namespace, reader: Reader, fail: Fail) -> int:
     text, service = options.at
+    if Path(options.journal).is_fifo():
+        return fail("--at reads a journal twice, which a pipe does not allow (write it to a file first)")
     time = _time(text, options.journal)
     if time is None:
         return fail(f"--at: invalid time {text!r} (use 2026-11-30T03:00:00Z, or 03:00:00Z; without Z it is local time)")
@@ -180,8 +196,14 @@ def _what_if(options: argparse.Namespace, reader: Reader) -> int:
 
 def _mask(options: argparse.Namespace, reader: Reader) -> int:
     """Write a copy without names; an existing file is refused."""
-    with Path(options.mask).open("x", encoding="ascii") as file:
-        file.writelines(lines_of(masked(reader)))
+    reader.fix()  # the copy may be in the directory of the journal
+    copy = Path(options.mask)
+    with copy.open("x", encoding="ascii") as file:
+        try:
+            file.writelines(lines_of(masked(reader)))
+        except BaseException:
+            copy.unlink()
+            raise
     for problem in reader.problems:
         print(f"pybal: {problem}", file=sys.stderr)
     return DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,62 @@ def test_replay_fails_with_the_first_difference(journal: Path, capsys: pytest.Ca
         "1 difference; the first is record 11 of web at 2026-11-30T08:00:03.000Z:"
         " placed {'c': 'forced'} and 1 serving, recorded {'c': 'out'} and 1 serving"
     )
+
+
+@pytest.mark.parametrize("text", ["", "root:x:0:0:root:/root:/bin/bash\n"])
+def test_replay_refuses_a_file_that_is_no_journal(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text(text)
+    assert main(["replay", str(tmp_path / "file")]) == 1
+    assert "no journal: it has no record" in capsys.readouterr().err
+
+
+def test_copy_may_be_in_the_directory_of_the_journal(journal: Path) -> None:
+    (segment,) = journal.iterdir()
+    copy = journal / "00000002.jsonl"
+    assert main(["replay", str(journal), "--mask", str(copy)]) == 0
+    assert len(copy.read_text().splitlines()) == len(segment.read_text().splitlines())
+
+
+def test_copy_of_a_damaged_journal_is_removed(journal: Path) -> None:
+    (journal / "00000002.jsonl").write_text('{"journal":99}\n')
+    for _ in range(2):
+        assert main(["replay", str(journal), "--mask", str(journal / "copy")]) == 1
+        assert not (journal / "copy").exists()
+
+
+def test_pipe_is_refused_for_a_moment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["replay", str(tmp_path / "pipe"), "--at", "08:00:00Z", "web"]) == 1
+    assert "write it to a file first" in capsys.readouterr().err
+
+
+def test_other_settings_are_compared_after_a_difference(tmp_path: Path) -> None:
+    recorded = JournaledPool(tmp_path)
+    recorded.begin()
+    recorded.recorder.begin_segment()
+    recorded.happen(Gathered([down("a")]))
+    recorded.stop()
+    last = max(recorded.directory.iterdir())
+    last.write_text(last.read_text().replace('"server":"d"', '"server":"f"'))
+    assert main(["replay", str(recorded.directory)]) == 2
+    assert main(["replay", str(recorded.directory), "--set", "web.depool-threshold=0.9"]) == 0
+
+
+def test_damage_is_no_traceback(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (segment,) = journal.iterdir()
+    lines = segment.read_text().splitlines(keepends=True)
+    damaged = [line.replace('"reason"', '"reasons"').replace('"event":"reports"', '"event":{}') for line in lines]
+    segment.write_text("".join(damaged))
+    for mode in (
+        [],
+        ["--json"],
+        ["--events", "web"],
+        ["--at", "08:00:02Z", "web"],
+        ["--set", "web.depool-threshold=1"],
+    ):
+        assert main(["replay", str(journal), *mode]) in {0, 1, 2}
 
 
 def test_replay_explains_a_moment(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
