@@ -156,7 +156,9 @@ REPLAY_MUTANTS = (
         "key=lambda number: (number in self.ended, number)",
     ),
     Mutant(
-        "an event drops the reports before it", "before = self.pools.get(number)", "before = self._pools.get(number)"
+        "an event drops the reports before it",
+        "self._end_burst(number)\n        before =",
+        "before =",
     ),
     Mutant(
         "the order of servers does not count",
