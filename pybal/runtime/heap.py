@@ -70,7 +70,9 @@ class Heap:
 
 def _collect() -> None:
     """Collect the youngest objects, or all that are not frozen before they become many."""
-    unfrozen = sum(len(gc.get_objects(generation=generation)) for generation in range(3))
+    # In C alone: while a list of all objects exists, no other thread may run. One that makes a tuple of an iterator at that
+    # moment fails with SystemError, because the list refers to its unfinished tuple.
+    unfrozen = sum(map(len, map(gc.get_objects, range(3))))
     gc.collect(2 if unfrozen > MOST_OBJECTS else 0)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 import weakref
 from collections.abc import Iterator
 
@@ -10,7 +12,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.runtime import heap as collection
-from pybal.runtime.heap import EXAMINED_SECONDS, MOST_OBJECTS, Heap
+from pybal.runtime.heap import EXAMINED_SECONDS, MOST_OBJECTS, PASS_SECONDS, Heap
 
 
 class Node:
@@ -55,6 +57,32 @@ def test_each_pass_looks_at_new_objects_only(clock: Clock) -> None:
         clock.advance(1.0)
         assert len(gc.get_objects(generation=2)) <= MOST_OBJECTS
     assert gc.get_freeze_count() >= len(kept)
+
+
+@pytest.mark.usefixtures("heap")
+def test_pass_disturbs_no_other_thread(clock: Clock) -> None:
+    """A reload failed in its thread with SystemError: it made a tuple of an iterator during a pass."""
+    failures, stop = list[BaseException](), threading.Event()
+
+    def make_tuples() -> None:
+        try:
+            while not stop.is_set():
+                tuple(number for number in range(40))
+        except SystemError as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    thread = threading.Thread(target=make_tuples)
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        for _ in range(600):
+            clock.advance(PASS_SECONDS)
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(before)
+    assert failures == []
 
 
 def test_thresholds_are_restored_at_the_stop(clock: Clock) -> None:
