@@ -179,6 +179,8 @@ class Reloader:
             return self._refused(Outcome(False, at, _texts(refused.problems), _texts(refused.warnings)))
         except OSError as error:
             return self._refused(Outcome(False, at, (f"{self._file.path}: {error.strerror}",)))
+        except Exception as bug:  # noqa: BLE001  # as below
+            return self._refused(Outcome(False, at, (self._internal(bug),)))
         warnings = _texts(loaded.warnings)
         if problems := _texts(loaded.unsupported):
             return self._refused(Outcome(False, at, problems, warnings))
@@ -190,14 +192,18 @@ class Reloader:
         except (BackendError, SpeakerError, CannotListenError) as error:
             problems = (str(error),)
         except Exception as bug:  # noqa: BLE001  # A bug in the new parts must leave the old configuration in use.
-            self._log.failure("reload refused: internal error", system="reload")
-            problems = (f"internal error: {bug!r}",)
+            problems = (self._internal(bug),)
         if problems:
             return self._refused(Outcome(False, at, problems, warnings, plan))
         assert plan  # noqa: S101  # without a plan there are problems
         await self._turn()
         await self._apply(plan, prepared, loaded)
         return Outcome(True, at, (), warnings, plan)
+
+    def _internal(self, bug: Exception) -> str:
+        """Log an unexpected exception; return its text."""
+        self._log.failure("reload refused: internal error", Failure(bug), system="reload")
+        return f"internal error: {bug!r}"
 
     def _refused(self, outcome: Outcome) -> Outcome:
         for warning in outcome.warnings:

@@ -137,6 +137,15 @@ class TestRefused:
         assert outcome.problems == ("internal error: RuntimeError('no')",)
         assert (daemon.operations, daemon.events, len(daemon.services)) == ([], [], 2)
 
+    def test_exception_while_reading_changes_nothing(self, daemon: DaemonOnClock) -> None:
+        daemon.unreadable = SystemError("bad argument to internal function")
+        daemon.reloader.request()
+        daemon.turn()
+        outcome = daemon.reloader.configuration.last
+        assert outcome is not None
+        assert outcome.problems == ("internal error: SystemError('bad argument to internal function')",)
+        assert (daemon.operations, daemon.events, len(daemon.services)) == ([], [], 2)
+
     def test_next_reload_is_accepted_after_a_refused_one(self, daemon: DaemonOnClock) -> None:
         daemon.reload(of(()))
         assert daemon.reload(of((WEB, OTHER, THIRD))).accepted
@@ -422,15 +431,19 @@ def test_second_reload_begins_after_the_first_has_ended(daemon: DaemonOnClock) -
     assert (second.called, len(daemon.services)) == (True, 3)
 
 
-def test_reload_is_possible_after_one_that_failed_half_way(daemon: DaemonOnClock) -> None:
-    daemon.unreadable = RuntimeError("no")
-    with capturedLogs() as logs:
+def test_reload_is_possible_after_one_that_failed_half_way(
+    daemon: DaemonOnClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_settings: Settings, new: frozenset[str]) -> None:
+        raise RuntimeError(f"no {new}")
+
+    with capturedLogs() as logs, monkeypatch.context() as broken:
+        broken.setattr(daemon.announcing, "reconfigure", fail)
         daemon.reloader.request()
         daemon.turn()
-    assert [formatEvent(log) for log in logs] == [
+    assert [formatEvent(log) for log in logs if log["log_level"] is LogLevel.critical] == [
         "reload failed half-way; restart pybal to apply the whole configuration"
     ]
-    daemon.unreadable = None
     assert daemon.reload(of((WEB,))).accepted
 
 
