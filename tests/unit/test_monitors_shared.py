@@ -100,6 +100,8 @@ class SharingServices:
         self.made: list[ScriptedMonitor] = []
         self.heard: list[tuple[str, Report]] = []
         self.reported: Callable[[str], object] = lambda _name: None
+        self.kept: list[Monitor] = []
+        """The started monitors, which a pool keeps: a collection of garbage would end them."""
         self.sharing = Sharing(self._prepare, self.engine)
 
     def _prepare(self, settings: MonitorSettings, of: Service) -> ScriptedFactory:
@@ -117,6 +119,7 @@ class SharingServices:
 
     def start(self, name: str) -> Monitor:
         monitor = self.monitor(service(name))
+        self.kept.append(monitor)
         monitor.start()
         return monitor
 
@@ -296,6 +299,7 @@ class TestSharedMonitor:
 def test_factory_is_forgotten_when_unused(services: SharingServices) -> None:
     services.start("a").stop()
     services.made.clear()
+    services.kept.clear()
     gc.collect()
     services.start("b")
     assert [of.name for _, of in services.prepared] == ["a", "b"]
