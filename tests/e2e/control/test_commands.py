@@ -24,7 +24,8 @@ def test_status_lists_services_and_alerts(deployment: Deployment, running: Daemo
     ]
     for server in deployment.servers.values():
         server.stop()
-    running.wait(lambda: " servers down but pooled: " in deployment.pybal("status").stdout, "the alert")
+    running.wait(lambda: deployment.document("status")["services"][0]["forced"] == 2, "two servers forced")
+    assert " servers down but pooled: " in deployment.pybal("status").stdout
     document = deployment.document("status")
     (web,) = document["services"]
     assert (web["service"], web["serving"], web["pooled"], web["forced"]) == ("web", 0, 2, 2)
