@@ -13,6 +13,7 @@ from pybal.cli import main
 from pybal.client import replay
 from pybal.core.events import Gathered, Reconfigured, Reported
 from pybal.core.model import Alert, Member, Report, SuspectCheck
+from pybal.journal.reader import JournalError, Reader
 from tests.harness.journaled_pool import JournaledPool
 from tests.harness.pool_events import M, N, down, listed, moved, off, resolved, service, up
 
@@ -59,6 +60,29 @@ def test_replay_fails_with_the_first_difference(journal: Path, capsys: pytest.Ca
         "1 difference; the first is record 11 of web at 2026-11-30T08:00:03.000Z:"
         " placed {'c': 'forced'} and 1 serving, recorded {'c': 'out'} and 1 serving"
     )
+
+
+def test_fixed_reader_reads_what_was_there(journal: Path) -> None:
+    (segment,) = journal.iterdir()
+    fixed, text = Reader(journal), segment.read_text()
+    assert fixed.fix() == len(text)
+    segment.write_text(text + text.splitlines(keepends=True)[-1])
+    (journal / "00000002.jsonl").write_text(text)
+    assert list(fixed) == list(map(json.loads, text.splitlines()))
+    segment.unlink()
+    with pytest.raises(JournalError):
+        list(fixed)
+    assert fixed.problems == ["00000001.jsonl: deleted by the daemon during the reading"]
+
+
+def test_problem_that_both_processes_find_is_shown_once(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (segment,) = journal.iterdir()
+    with segment.open("a") as file:
+        file.write('{"n":')
+    monkeypatch.setattr(replay, "LARGE", 0)
+    reader = Reader(journal)
+    replay.checked(reader)
+    assert len(reader.problems) == 1
 
 
 @pytest.mark.parametrize("text", ["", "root:x:0:0:root:/root:/bin/bash\n"])
