@@ -139,9 +139,6 @@ def report_values(value: Sequence[Any]) -> tuple[str, str, Report, Address | Non
     if len(value) == 4:  # noqa: PLR2004  # most reports
         host, monitor, where, at = value
         report = Report(True, "", at)
-    elif len(value) == 5:  # noqa: PLR2004  # most other ones
-        host, monitor, where, at, reason = value
-        report = Report(False, reason, at, reason)
     else:
         host, monitor, where, *rest = value
         report = report_of(rest)
