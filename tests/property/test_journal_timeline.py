@@ -19,14 +19,14 @@ from tests.harness.pool_events import down, healthy, listed, up
 
 SERVICES = ("api", "text", "web")
 HOSTS = "abcd"
+SEGMENT = "begin a segment"
 
 _reports = st.builds(lambda make, host: make(host), st.sampled_from([up, down]), st.sampled_from(HOSTS))
-_events: st.SearchStrategy[Event | None] = st.one_of(
+_steps: st.SearchStrategy[Event | str] = st.one_of(
     st.builds(Gathered, st.lists(_reports, min_size=1, max_size=5)),
     st.lists(st.sampled_from(HOSTS), min_size=1, unique=True).map(lambda hosts: listed("".join(hosts))),
-    st.none(),
+    st.just(SEGMENT),
 )
-"""``None`` begins a segment."""
 
 
 def pool(number: int) -> Pool:
@@ -43,16 +43,15 @@ def lines(journal: JournalLines, *services: str) -> Sequence[Line]:
     return found
 
 
-@given(st.lists(st.tuples(st.sampled_from(SERVICES), _events), min_size=10, max_size=40))
-def test_lines_of_a_service_are_those_among_all(happening: Sequence[tuple[str, Event | None]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from(SERVICES), _steps), min_size=10, max_size=40))
+def test_lines_of_a_service_are_those_among_all(happening: Sequence[tuple[str, Event | str]]) -> None:
     journal, pools = JournalLines(), {name: pool(number) for number, name in enumerate(SERVICES)}
-    for name, event in happening:
-        before = pools[name]
-        if event is None:
+    for name, each in happening:
+        if isinstance(each, str):
             journal.begin()
-        else:
-            pools[name] = step(before, event)
-            journal.record(name, event, before, pools[name])
+            continue
+        before, pools[name] = pools[name], step(pools[name], each)
+        journal.record(name, each, before, pools[name])
     together = lines(journal, *SERVICES)
     for name in SERVICES:
         assert lines(journal, name) == [line for line in together if line.service in {"", name}]
