@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from typing_extensions import override
 
@@ -16,21 +16,16 @@ KEPT = 50
 """Changes that a watch can begin with; earlier ones are compacted."""
 
 
-class _State(NamedTuple):
-    """The last change of a key; ``value`` is ``None`` if it was deleted."""
-
-    revision: int
-    value: str | None
-
-
 class SimulatedEtcd3(SimulatedServer):
     """A member with the keys of the directory ``path``, at first none."""
 
     def __init__(self, network: SimulatedNetwork, path: str) -> None:
         super().__init__(network)
         self._path = path
-        self._keys: dict[str, _State] = {}
-        self._changes: list[tuple[str, _State]] = []
+        self._keys: dict[str, Mapping[str, str]] = {}
+        """The present keys in the form of responses, by name."""
+        self._changes: list[Mapping[str, Any]] = []
+        """The events of all revisions, beginning with 1."""
         self._watches: dict[SimulatedConnector, int] = {}
         """The revision from which each client waits for changes."""
 
@@ -40,12 +35,14 @@ class SimulatedEtcd3(SimulatedServer):
 
     def write(self, values: Mapping[str, str] | None) -> None:
         """Replace the values by key, one after the other; ``None`` deletes all."""
-        found = values or {}
-        for key in self._keys.keys() - found.keys():
-            self._put(key, None)
+        found = {key: _base64(value) for key, value in (values or {}).items()}
+        for key in [key for key in self._keys if key not in found]:
+            del self._keys[key]
+            self._changes.append({"type": "DELETE", "kv": self._changed(key)})
         for key, value in found.items():
-            if key not in self._keys or self._keys[key].value != value:
-                self._put(key, value)
+            if self._keys.get(key, {}).get("value") != value:
+                self._keys[key] = {**self._changed(key), "value": value}
+                self._changes.append({"kv": self._keys[key]})
         self._notify()
 
     @override
@@ -60,19 +57,19 @@ class SimulatedEtcd3(SimulatedServer):
             found = json.dumps(self._range(json.loads(body))).encode()
             self._answer(client, b"Content-Length: %d" % len(found), found)
 
-    def _put(self, key: str, value: str | None) -> None:
-        state = _State(self._revision + 1, value)
-        self._changes.append((key, state))
-        if value is None:
-            del self._keys[key]
-        else:
-            self._keys[key] = state
+    def _changed(self, key: str) -> Mapping[str, str]:
+        """Return the name of a key with the revision of the next change."""
+        return {"key": _base64(f"{self._path}/{key}"), "mod_revision": str(self._revision + 1)}
 
     def _range(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-        since, names = int(asked.get("min_mod_revision", 0)), asked.get("keys_only", False)
-        found = [(key, state) for key, state in self._keys.items() if state.revision >= since]
+        since = int(asked.get("min_mod_revision", 0))
+        names = ("key", "mod_revision") if asked.get("keys_only") else ("key", "mod_revision", "value")
+        entries = [
+            {name: entry[name] for name in names}
+            for entry in self._keys.values()
+            if int(entry["mod_revision"]) >= since
+        ]
         header = {"cluster_id": "1", "revision": str(self._revision)}
-        entries = [self._entry(key, state._replace(value=None) if names else state) for key, state in found]
         return {"header": header, "kvs": entries, "count": str(len(self._keys))}
 
     def _watch(self, client: SimulatedConnector, start: int) -> None:
@@ -91,16 +88,7 @@ class SimulatedEtcd3(SimulatedServer):
                 del self._watches[client]
             elif self.responds and start <= self._revision:
                 self._watches[client] = self._revision + 1
-                self._say(client, {"events": list(self._events(start))})
-
-    def _events(self, start: int) -> Iterator[Mapping[str, Any]]:
-        for key, state in self._changes[start - 1 :]:
-            deleted = {"type": "DELETE"} if state.value is None else {}
-            yield {**deleted, "kv": self._entry(key, state)}
-
-    def _entry(self, key: str, state: _State) -> Mapping[str, str]:
-        value = {} if state.value is None else {"value": _base64(state.value)}
-        return {"key": _base64(f"{self._path}/{key}"), "mod_revision": str(state.revision), **value}
+                self._say(client, {"events": self._changes[start - 1 :]})
 
     def _say(self, client: SimulatedConnector, result: Mapping[str, Any]) -> None:
         line = json.dumps({"result": {"header": {"revision": str(self._revision)}, **result}}).encode() + b"\n"
