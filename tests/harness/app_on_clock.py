@@ -20,12 +20,15 @@ from typing_extensions import override
 
 from pybal.daemon.app import App
 from pybal.daemon.check import configuration_file
+from pybal.daemon.machine import Machine
 from pybal.ipvs.backend import MemoryBackend
 from pybal.resolve import LookupResult
 from pybal.runtime.activities import Activities
+from pybal.runtime.file_values import FileValues
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.workers import Reactor, Workers
 from tests.harness.status_client import Client
 
 CONF = """\
@@ -53,6 +56,8 @@ tcpconnect.interval = 2
 """
 NEVER = 1e9
 """Seconds until a call that is lost."""
+PATIENCE = 120.0
+"""Seconds of real time for the next result of a thread."""
 
 
 class LosingReactor(MemoryReactorClock):
@@ -66,7 +71,14 @@ class LosingReactor(MemoryReactorClock):
         self.activities = Activities()
         self.factory: Any = None
         self.lost: Callable[[object], bool] = lambda _call: False
-        self._threads: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        # A SimpleQueue computes a negative timeout if the process was preempted at that moment, and then waits for ever.
+        self._threads: queue.Queue[Callable[[], object]] = queue.Queue()
+        self._workers: list[Workers] = []
+
+    def workers(self, name: str, most: int, reactor: Reactor) -> Workers:
+        """Return threads for which :meth:`pass_time` waits: time does not pass while they are at work."""
+        self._workers.append(made := Workers(name, most, reactor))
+        return made
 
     @property
     def lane(self) -> IReactorTime:
@@ -113,12 +125,8 @@ class LosingReactor(MemoryReactorClock):
         for reader in self.getReaders():  # type: ignore[no-untyped-call]  # Twisted's
             if _is_readable(reader.fileno()):  # a pipe may block otherwise, for ever
                 reader.doRead()
-        while True:
-            try:
-                call = self._threads.get(timeout=0.001)
-            except queue.Empty:
-                return
-            call()
+        while any(each.unfinished_since is not None for each in self._workers):
+            self._threads.get(timeout=PATIENCE)()
 
 
 def _is_readable(descriptor: int) -> bool:
@@ -150,6 +158,8 @@ class AppOnClock:
             log=Log(lambda _: None),
             runtime=directory,
             state=directory,
+            files=FileValues(reactor.workers("values", 1, reactor), reactor),
+            machine=Machine(workers=reactor.workers),
         )
         self._app.start()
 

@@ -14,7 +14,7 @@ class LoopOfTheTest:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._calls: queue.Queue[Callable[[], object]] = queue.Queue()
 
     def seconds(self) -> float:
         return self.now
