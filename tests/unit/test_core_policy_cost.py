@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -39,11 +40,13 @@ def calls(function: Callable[[], object]) -> int:
         nonlocal made
         made += event == "call"
 
+    gc.disable()  # other tests have left callbacks of the collector, which would be counted
     sys.setprofile(count)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return made
 
 
