@@ -25,7 +25,7 @@ PLACE = project.REPOSITORY / "build/matrix"
 TESTS = ("--hypothesis-profile=quick", "--numprocesses=2", "tests/unit", "tests/property")
 _PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "not pinned")
 _TOOLS = {"pytest", "pluggy", "iniconfig", "pygments", "packaging", "pytest-xdist", "execnet", "hypothesis"}
-_TOOLS |= {"pytest-timeout", "sortedcontainers", "markdown-it-py", "mdurl", "protobuf"}
+_TOOLS |= {"sortedcontainers", "markdown-it-py", "mdurl", "protobuf"}
 """What the tests need besides the libraries of PyBal."""
 
 _PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
