@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from pybal.client.arguments import read_arguments
+from pybal.client.output import printing
 
 _COUNTED = "/usr/sbin/pybal"
 """A process with this text among its arguments is a daemon: ``check_procs -c 1:1 -a /usr/sbin/pybal``."""
@@ -20,6 +22,10 @@ _COUNTED = "/usr/sbin/pybal"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon, check its configuration, or run a command; return the exit code."""
+    return printing(partial(_main, arguments)) if arguments is None else _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     options = read_arguments(arguments)
     if options.command and arguments is None and _COUNTED in sys.argv[0]:
         # -P: a module in the working directory must not replace PyBal.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from pybal.client.arguments import UNKNOWN, reads
+from pybal.client.output import OutputError
 from pybal.client.reader import HTTPReader, SocketReader
 from pybal.client.reading import reading_command
 from pybal.client.socket import NoReplyError, send_request
@@ -25,21 +25,14 @@ _ARGUMENTS = ("duration", "vip", "keep", "force", "service", "host")
 
 def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run a command; return the exit status."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream has it
     try:
-        status = _command(options, environ)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe, such as head, has ended; Python must not write the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _command(options, environ)
+    except OutputError:
+        raise
     except Exception as error:
         if not getattr(options, "check", False):
             raise
         return _cannot(options, f"internal error: {error!r} (report it)")  # 1 would be a warning of Icinga
-    except KeyboardInterrupt:
-        return 128 + 2  # as a shell shows a command ended by SIGINT
-    return status
 
 
 def _command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -62,9 +55,9 @@ def _command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _send(options, environ)
     except NoReplyError as error:
         return _cannot(options, str(error))
+    except OutputError:
+        raise
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
         return _cannot(options, f"{error.filename or 'pybal'}: {error.strerror or error}")
 
 

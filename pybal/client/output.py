@@ -1,0 +1,74 @@
+"""Standard output of a command: its errors, and the end of its reader."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from typing_extensions import Buffer, override
+
+from pybal.control.wire import FAILED
+
+_STREAMS = (0, 1, 2)
+
+
+class OutputError(OSError):
+    """Standard output cannot be written, such as a file on a full disk."""
+
+
+class _StandardOutput(io.FileIO):
+    """Raises one OutputError, and discards what is written after it."""
+
+    def __init__(self) -> None:
+        super().__init__(1, "w", closefd=False)
+        self._failed = False
+
+    @override
+    def write(self, data: Buffer, /) -> int:
+        if self._failed:
+            return memoryview(data).nbytes
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._failed = True
+            raise OutputError(error.errno, error.strerror) from error
+
+
+def printing(command: Callable[[], int]) -> int:
+    """Return the exit status of a command that prints; a failure if its output cannot be written.
+
+    The reader of a pipe may end before the command, as ``head`` does. A standard stream that is missing is empty.
+    """
+    _open_missing()
+    sys.stdout = _text()
+    try:
+        try:
+            return command()
+        finally:
+            sys.stdout.flush()
+    except OutputError as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            return 0
+        print(f"pybal: standard output: {error.strerror}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 128 + 2  # as a shell shows a command ended by SIGINT
+
+
+def _text() -> TextIO:
+    raw = _StandardOutput()
+    return io.TextIOWrapper(io.BufferedWriter(raw), errors="backslashreplace", line_buffering=raw.isatty())
+
+
+def _open_missing() -> None:
+    """Open standard streams that are closed: what is opened next would take their place."""
+    for stream in _STREAMS:
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  # until the end of the process
