@@ -139,7 +139,7 @@ class FirstOccurrence:
 
     def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # garbage that is collected within it may log an error
         self._written: dict[tuple[str, str], float] = {}
 
     def __call__(self, event: LogEvent) -> object:
@@ -155,7 +155,7 @@ class FirstOccurrence:
                 return False
             self._written.pop(kind, None)
             if len(self._written) >= MOST_FAULTS:
-                del self._written[next(iter(self._written))]  # the oldest
+                self._written.pop(next(iter(self._written)), None)  # the oldest
             self._written[kind] = now
             return True
 

@@ -73,7 +73,8 @@ class Log:
     ) -> None:
         self._priority = priority
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant: within it, Python may collect garbage, such as a Deferred that logs its unhandled error.
+        self._lock = threading.RLock()
         self._debug = debug
         self._burst = BurstLimit(0 if debug else burst)
         self._wakes_at = 0.0

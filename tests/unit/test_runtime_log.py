@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
@@ -138,3 +140,36 @@ def test_limit_of_zero_writes_every_line() -> None:
         log(event(f"{number}"))
     assert log.close(PATIENCE)
     assert b"".join(lines).count(b"\n") == 200
+
+
+class Garbage:
+    """An object in a cycle that logs when it is collected, as a Deferred with an unhandled error does."""
+
+    def __init__(self, log: Callable[[], object]) -> None:
+        self._itself, self._log = self, log
+
+    def __del__(self) -> None:
+        self._log()
+
+
+def finishes(call: Callable[[], object]) -> bool:
+    """Return whether a call in a thread returns."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return not thread.is_alive()
+
+
+def collecting() -> float:
+    """Collect garbage, as Python may at any moment; return the time of a clock."""
+    gc.collect()
+    return time.monotonic()
+
+
+def test_garbage_may_log_while_a_line_is_logged() -> None:
+    written: list[bytes] = []
+    log = Log(written.append, burst=10, clock=collecting)
+    Garbage(lambda: log(event("from garbage")))
+    assert finishes(lambda: log(event("from the loop")))
+    assert log.close(PATIENCE)
+    assert sorted(b"".join(written).splitlines()) == [b"[pybal] WARN: from garbage", b"[pybal] WARN: from the loop"]
