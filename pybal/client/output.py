@@ -6,11 +6,14 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from typing_extensions import Buffer, override
+from typing_extensions import override
 
 from pybal.control.wire import FAILED
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # Debian 12 has an older release
 
 _STREAMS = (0, 1, 2)
 
