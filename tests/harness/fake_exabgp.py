@@ -97,11 +97,10 @@ class FakeReactor(Clock):
 class FakeChild:
     """One run of ExaBGP: ``connect_relay`` connects its relay, ``answer`` answers commands as ExaBGP does."""
 
-    # The link looks up the parent of the connecting process in /proc: this process is the relay, its parent ExaBGP.
-    pid = os.getppid()
-
     def __init__(self, harness: SpeakerHarness, argv: Sequence[str], environ: Mapping[str, str], **calls: Any) -> None:
         self.harness = harness
+        # The link looks up the parent of the connecting process: this process is the relay, its present parent ExaBGP.
+        self.pid = os.getppid()
         self.argv = argv
         self.environ = environ
         self.print: Callable[[bytes], None] = calls["received"]
