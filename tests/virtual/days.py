@@ -31,6 +31,7 @@ _STRETCHES = st.sampled_from([0.0, 1.0, 10.0, 60.0, 90.0, 200.0, 900.0])
 _MOMENTS = st.sampled_from([0.0, 0.0, 0.001, 0.01, 0.1, 1.0])
 _PAUSES = st.sampled_from([0.0, 0.0, 1.0, 60.0, 900.0])
 _NUMBERS = st.integers(0, 1000)
+_LINES = (None, Line(10, True), Line(0, True), Line(20, False))
 _BAD_LISTS = st.sampled_from(["", "{ 'host': 'w1.test', 'weight'", "no list\n", "\0\n", "<html>\n"])
 _BAD_SECTIONS = st.sampled_from(
     ["[s0]\nport = 99999\n", "[s0\n", "[a]\nip = 192.0.2.250\nno-such-option = 1\n", "\0\n"]
@@ -128,9 +129,7 @@ class VirtualDays(RuleBasedStateMachine):
         enabled=st.sampled_from([True, True, False]),
     )
     def edit_list(self, number: int, host: int, weight: int, enabled: bool) -> None:
-        service = self.site.services[self._service(number)]
-        service.lines[self._host(host)] = Line(weight, enabled)
-        self.site.write_list(service.name)
+        self._edit_list(number, host, Line(weight, enabled))
 
     @change(number=_NUMBERS, host=_NUMBERS)
     def shorten_list(self, number: int, host: int) -> None:
@@ -196,14 +195,24 @@ class VirtualDays(RuleBasedStateMachine):
         self.site.restart()
 
     @change(
-        moment=_MOMENTS, power=st.sampled_from([False, False, False, True]), down=_PAUSES, number=_NUMBERS, mode=_MODES
+        moment=_MOMENTS,
+        power=st.sampled_from([False, False, False, True]),
+        down=_PAUSES,
+        number=_NUMBERS,
+        mode=_MODES,
+        host=_NUMBERS,
+        lines=st.lists(st.sampled_from(_LINES), max_size=4),
     )
-    def kill(self, moment: float, power: bool, down: float, number: int, mode: Mode) -> None:
-        """Kill the daemon some time after the last change; a server changes while it is down."""
+    def kill(
+        self, *, moment: float, power: bool, down: float, number: int, mode: Mode, host: int, lines: list[Line | None]
+    ) -> None:
+        """Kill the daemon some time after the last change; a server and a list change while it is down."""
         self.balancer.run(moment)
         self.laws.check_errors()
         self.site.kill(power=power)
         self._server(number).change(mode)
+        for place, line in enumerate(lines, host):
+            self._edit_list(number, place, line)
         self.balancer.run(down)
         self.site.start()
         self._count()
@@ -345,6 +354,15 @@ class VirtualDays(RuleBasedStateMachine):
     def _wait_for_names(self) -> None:
         if "names" in self.balancer.threads.hung:
             self.balancer.run(1.0)
+
+    def _edit_list(self, number: int, host: int, line: Line | None) -> None:
+        """Replace or add the line of a host; without one remove it, unless it is the last."""
+        service = self.site.services[self._service(number)]
+        if line is not None:
+            service.lines[self._host(host)] = line
+        elif service.lines.keys() != {self._host(host)}:
+            service.lines.pop(self._host(host), None)
+        self.site.write_list(service.name)
 
     def _service(self, number: int) -> str:
         return self.site.present[number % len(self.site.present)]

@@ -338,16 +338,16 @@ class Invariants:
     def _unhealed(self) -> str:
         """Return what is left of the faults, empty if nothing is."""
         site, table = self._site, self._table()
+        left = [alert for alert in self._balancer.alerts() if alert["kind"] not in USUAL]
         for name in site.present:
             service = site.services[name]
             found = {site.balancer.names.addresses[host]: line.weight for host, line in service.lines.items()}
             if table.get(service.vip) != found:
-                return f"{name}: table {table.get(service.vip)}, expected {found}"
+                return f"{name}: table {table.get(service.vip)}, expected {found}: {left}"
             for address, router in site.balancer.bgp.routers.items():
                 if f"{service.vip}/32" not in router.routes:
-                    return f"{service.vip} is not announced to {address}"
+                    return f"{service.vip} is not announced to {address}: {left}"
         extra = set(table) - {site.services[name].vip for name in site.present}
-        left = [alert for alert in self._balancer.alerts() if alert["kind"] not in USUAL]
         return f"services {extra} are left" if extra else f"alerts {left}" if left else ""
 
     def _unreplayed(self) -> str:
