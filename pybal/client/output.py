@@ -63,7 +63,8 @@ def printing(command: Callable[[], int]) -> int:
 
 def _text() -> TextIO:
     raw = _StandardOutput()
-    return io.TextIOWrapper(io.BufferedWriter(raw), errors="backslashreplace", line_buffering=raw.isatty())
+    encoding = getattr(sys.stdout, "encoding", None)  # there is no stream if it was closed
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=raw.isatty())
 
 
 def _open_missing() -> None:
