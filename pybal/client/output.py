@@ -63,7 +63,7 @@ def printing(command: Callable[[], int]) -> int:
 
 def _text() -> TextIO:
     raw = _StandardOutput()
-    encoding = getattr(sys.stdout, "encoding", None)  # there is no stream if it was closed
+    encoding = getattr(sys.stdout, "encoding", None)  # none if it was closed
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=raw.isatty())
 
 
