@@ -98,8 +98,10 @@ class PackagedBalancer:
     def command(self, more: str = "", path: Path = ETC / "check") -> None:
         """Write the command of RunCommand; ``more`` are lines of shell at its end."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_COMMAND.format(more=more))
-        path.chmod(0o755)
+        new = path.with_suffix(".new")
+        new.write_text(_COMMAND.format(more=more))
+        new.chmod(0o755)
+        new.replace(path)  # a shell that runs the old command goes on reading it
 
     def seen(self) -> dict[str, str]:
         """Return what a command that starts from now on sees: the fields of its /proc/self/status, and more."""
