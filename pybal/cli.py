@@ -22,7 +22,7 @@ _COUNTED = "/usr/sbin/pybal"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon, check its configuration, or run a command; return the exit code."""
-    return printing(partial(_main, arguments)) if arguments is None else _main(arguments)
+    return printing(partial(_main, arguments))
 
 
 def _main(arguments: Sequence[str] | None) -> int:

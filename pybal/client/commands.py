@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from pybal.client.arguments import UNKNOWN, reads
-from pybal.client.output import OutputError
 from pybal.client.reader import HTTPReader, SocketReader
 from pybal.client.reading import reading_command
 from pybal.client.socket import NoReplyError, send_request
@@ -27,8 +26,6 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Run a command; return the exit status."""
     try:
         return _command(options, environ)
-    except OutputError:
-        raise
     except Exception as error:
         if not getattr(options, "check", False):
             raise
@@ -55,8 +52,6 @@ def _command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _send(options, environ)
     except NoReplyError as error:
         return _cannot(options, str(error))
-    except OutputError:
-        raise
     except OSError as error:
         return _cannot(options, f"{error.filename or 'pybal'}: {error.strerror or error}")
 

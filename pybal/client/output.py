@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 _STREAMS = (0, 1, 2)
 
 
-class OutputError(OSError):
-    """Standard output cannot be written, such as a file on a full disk."""
+class OutputError(BaseException):
+    """Standard output cannot be written, such as a file on a full disk.
+
+    It ends a command as KeyboardInterrupt does.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class _StandardOutput(io.FileIO):
@@ -37,7 +44,7 @@ class _StandardOutput(io.FileIO):
             return super().write(data)
         except OSError as error:
             self._failed = True
-            raise OutputError(error.errno, error.strerror) from error
+            raise OutputError(error) from error
 
 
 def printing(command: Callable[[], int]) -> int:
@@ -46,16 +53,17 @@ def printing(command: Callable[[], int]) -> int:
     The reader of a pipe may end before the command, as ``head`` does. A standard stream that is missing is empty.
     """
     _open_missing()
-    sys.stdout = _text()
+    if sys.stdout is sys.__stdout__:  # a test may capture it
+        sys.stdout = _text()
     try:
         try:
             return command()
         finally:
             sys.stdout.flush()
-    except OutputError as error:
-        if isinstance(error.__cause__, BrokenPipeError):
+    except OutputError as failed:
+        if isinstance(failed.error, BrokenPipeError):
             return 0
-        print(f"pybal: standard output: {error.strerror}", file=sys.stderr)
+        print(f"pybal: standard output: {failed.error.strerror}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 128 + 2  # as a shell shows a command ended by SIGINT
@@ -74,5 +82,4 @@ def _open_missing() -> None:
             os.fstat(stream)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  # until the end of the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115  # until the end of the process

@@ -40,16 +40,14 @@ def test_reader_may_end_before_the_command() -> None:
     assert shell(f"trap '' PIPE; {script}") == shell(script) == (0, "")
 
 
-def test_interrupt_has_its_exit_status(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", sys.stdout)  # printing() replaces it
-
+def test_interrupt_has_its_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> int:
         sys.stdout.write("begun\n")
         os.kill(os.getpid(), signal.SIGINT)
         return 0
 
     assert printing(interrupted) == 130
-    assert capfd.readouterr() == ("begun\n", "")
+    assert capsys.readouterr() == ("begun\n", "")
 
 
 def test_large_output_fails_once(tmp_path: Path) -> None:
